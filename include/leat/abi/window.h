@@ -56,7 +56,6 @@ struct abi_instance {
 	uint64_t forks;
 	uint64_t arena_bytes; /* arena in use */
 	uint64_t store_bytes; /* memfs data in use */
-	uint8_t instance_pad[8];
 
 	/*
 	 * Signals from outside (leat stop/kill, Ctrl-C): bit n-1 asks for signal n to the foreground
@@ -126,7 +125,7 @@ struct abi_scratch {
 	uint32_t kthread_park[ABI_MAX_KTHREADS]; /* 0 sleep, 1 wake */
 };
 
-_Static_assert(sizeof(struct abi_instance) == 320, "abi_instance layout");
+_Static_assert(sizeof(struct abi_instance) == 256, "abi_instance layout");
 _Static_assert(sizeof(struct abi_vcpu) == 192, "abi_vcpu layout");
 _Static_assert(ABI_VCPUS_OFF + ABI_MAX_VCPUS * sizeof(struct abi_vcpu) <= ABI_SCRATCH_OFF, "vcpus fit");
 _Static_assert(ABI_SCRATCH_OFF + sizeof(struct abi_scratch) <= ABI_RINGS_OFF, "scratch fits");
