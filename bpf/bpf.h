@@ -1,0 +1,119 @@
+/*
+ * The facade of bpf/: eBPF objects, proved safe by Leat's own verifier and run as native code.
+ *
+ * An *object* is what one ELF file holds: programs, map definitions, initial data. It is opened,
+ * verified and prepared once, is immutable from then on, and shared by reference. An *instance* of
+ * an object is a set of maps of its own, reached by the shared code through a table: making one
+ * costs the memory of its maps and no compilation.
+ *
+ *	ebpf_object_load(elf, size, log, sizeof(log), &obj);	open + verify + prepare
+ *	ebpf_instance_create(obj, &inst);
+ *	ebpf_map_update(ebpf_instance_map(inst, "identity"), &(uint32_t){0}, &identity, 0);
+ *	prog = ebpf_instance_prog(inst, LEAT_SEC_EGRESS);
+ *	verdict = ebpf_prog_run(prog, &ctx);
+ *
+ * Nothing that has not passed the verifier can be run: ebpf_instance_create() refuses it.
+ *
+ * Threads: objects and instances may be used by any number of threads at once once they are made;
+ * making, referencing and destroying one needs no lock either, but whoever destroys an instance
+ * must know that nobody runs its programs any more.
+ *
+ * All functions return 0 (or what is said) or a negative errno.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ebpf_object;
+struct ebpf_instance;
+struct ebpf_prog;
+struct ebpf_map;
+
+/* A buffer of this size holds every verifier report whole. */
+#define EBPF_LOG_SIZE 4096
+
+enum ebpf_engine {
+	EBPF_ENGINE_AUTO, /* native code where there is a compiler for this machine */
+	EBPF_ENGINE_INTERPRETER,
+	EBPF_ENGINE_COMPILER, /* -ENOTSUP where there is none */
+};
+
+/*
+ * Reads an ELF object from memory (the bytes are not needed afterwards). @log (may be NULL) gets
+ * a NUL-terminated explanation of a failure: -EINVAL malformed, -ENOTSUP uses something that Leat
+ * does not have (map type, extern symbol), -ENOMEM.
+ */
+int ebpf_object_open(const void *elf, size_t size, char *log, size_t log_size,
+		     struct ebpf_object **ret_obj);
+
+/*
+ * Verifies every program of the object. -EACCES: a program could do something unsafe; @log then
+ * names the program, the instruction, the source line, what is known of the registers involved, and
+ * what would make it safe. -E2BIG: the proof needs more states or steps than are allowed.
+ */
+int ebpf_object_verify(struct ebpf_object *obj, char *log, size_t log_size);
+
+/* Makes a verified object runnable. -EACCES if it was not verified. */
+int ebpf_object_prepare(struct ebpf_object *obj, enum ebpf_engine engine);
+
+/* All three steps with EBPF_ENGINE_AUTO. */
+int ebpf_object_load(const void *elf, size_t size, char *log, size_t log_size,
+		     struct ebpf_object **ret_obj);
+
+struct ebpf_object *ebpf_object_ref(struct ebpf_object *obj);
+void ebpf_object_unref(struct ebpf_object *obj); /* NULL is allowed */
+
+/* Is there a program in section (or of the function's name) @name? */
+bool ebpf_object_has_prog(const struct ebpf_object *obj, const char *name);
+
+/* Instructions on the longest path through @name that the verifier saw; 0 if not verified. */
+uint64_t ebpf_object_prog_cost(const struct ebpf_object *obj, const char *name);
+
+/* The engine that ebpf_object_prepare() chose: "compiler", "interpreter", or "none". */
+const char *ebpf_object_engine(const struct ebpf_object *obj);
+
+/* An instance with fresh maps (initial data copied). Holds a reference to @obj. */
+int ebpf_instance_create(struct ebpf_object *obj, struct ebpf_instance **ret_inst);
+void ebpf_instance_destroy(struct ebpf_instance *inst); /* NULL is allowed */
+
+/* Program by section or function name, NULL if there is none; lives as long as the instance. */
+const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, const char *name);
+
+/*
+ * Runs a program on its context (struct leat_pkt_ctx for the leat/ sections; data..data_end must be
+ * readable for as long as this takes, and nobody may write there meanwhile). Returns r0. Never
+ * blocks, never allocates; thread-safe.
+ */
+uint64_t ebpf_prog_run(const struct ebpf_prog *prog, void *ctx);
+
+/* Map by name, NULL if there is none; lives as long as the instance. */
+struct ebpf_map *ebpf_instance_map(const struct ebpf_instance *inst, const char *name);
+
+struct ebpf_map_info {
+	const char *name;
+	uint32_t type; /* enum bpf_map_type of linux/bpf.h */
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t max_entries;
+};
+
+void ebpf_map_info(const struct ebpf_map *map, struct ebpf_map_info *ret_info);
+
+/*
+ * Lookup copies the value out; -ENOENT if the key is absent. Update's @flags are those of Linux
+ * (BPF_ANY 0, BPF_NOEXIST 1, BPF_EXIST 2): -EEXIST, -ENOENT, -E2BIG when full, -EINVAL.
+ */
+int ebpf_map_lookup(struct ebpf_map *map, const void *key, void *ret_value);
+int ebpf_map_update(struct ebpf_map *map, const void *key, const void *value, uint64_t flags);
+int ebpf_map_delete(struct ebpf_map *map, const void *key);
+
+/* The key after @key (the first one if @key is NULL or gone); -ENOENT after the last. */
+int ebpf_map_next_key(struct ebpf_map *map, const void *key, void *ret_key);
+
+/*
+ * A program as text, one instruction a line, with source lines where the object has them. Returns
+ * the length of the whole text like snprintf(), or -ENOENT.
+ */
+int ebpf_object_disasm(const struct ebpf_object *obj, const char *name, char *buf, size_t size);
