@@ -56,6 +56,7 @@ struct abi_instance {
 	uint64_t forks;
 	uint64_t arena_bytes; /* arena in use */
 	uint64_t store_bytes; /* memfs data in use */
+	uint8_t instance_pad[8];
 
 	/*
 	 * Signals from outside (leat stop/kill, Ctrl-C): bit n-1 asks for signal n to the foreground
