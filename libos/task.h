@@ -1,0 +1,272 @@
+/*
+ * task.h - tasks (Linux threads), processes, and the kthreads that run them.
+ *
+ * Guard of every field: the instance lock, unless a comment says otherwise.
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "leat/abi/boot.h"
+#include "leat/base/list.h"
+#include "libos/regs.h"
+#include "libos/timer.h"
+#include "libos/wait.h"
+
+#define TASK_STACK_ORDER 2 /* 16 KiB kernel stacks */
+#define TASK_COMM_LEN 16
+#define NR_SIGNALS 64
+
+struct fdtable;
+struct kthread;
+struct mm;
+struct path_ctx;
+struct process;
+struct sigqueue_entry;
+
+enum task_state {
+	TASK_RUNNABLE, /* on its process's run queue */
+	TASK_RUNNING,  /* on a kthread */
+	TASK_SLEEPING,
+	TASK_STOPPED,
+	TASK_DEAD,
+};
+
+/* A signal action as the kernel's rt_sigaction has it. */
+struct ksigaction {
+	uint64_t handler;
+	uint64_t flags;
+	uint64_t restorer;
+	uint64_t mask;
+};
+
+/* Shared by tasks with CLONE_SIGHAND. */
+struct sighand {
+	unsigned refs;
+	struct ksigaction action[NR_SIGNALS]; /* [sig - 1] */
+};
+
+/* Pending signals of a task or a process: one bit a signal, and a queue with their siginfos. */
+struct sigpending {
+	uint64_t set;
+	struct list queue; /* struct sigqueue_entry, in order of arrival */
+};
+
+struct altstack {
+	uint64_t sp;
+	uint64_t size;
+	int flags;
+};
+
+struct task {
+	struct pt_regs *regs; /* on the kernel stack, valid while in the libOS */
+	uint64_t ksp;         /* saved kernel stack pointer while not running */
+	uint64_t fs_base;     /* the program's, valid while not running */
+	void *kstack;         /* TASK_STACK_ORDER pages; regs live at its top */
+	void *xstate;         /* XSAVE area, 64-byte aligned */
+	bool xstate_saved;    /* vector state is in xstate, not in the registers */
+	bool killed;          /* must exit at the next return to user mode */
+	bool in_vfork;        /* parent waits for our exec or exit: process->vfork_done */
+	enum task_state state;
+	bool interruptible;
+	bool woken;
+
+	int tid;
+	struct process *process;
+	struct list process_node; /* process->tasks */
+	struct list rq_node;      /* process->rq, when RUNNABLE */
+	struct kthread *kthread;  /* when RUNNING */
+	char comm[TASK_COMM_LEN];
+
+	/* Signals. */
+	struct sigpending pending;
+	uint64_t blocked;
+	uint64_t saved_blocked; /* restored after a handler: sigsuspend, ppoll, pselect, epoll_pwait */
+	bool restore_blocked;
+	struct altstack altstack;
+	struct wait_queue sigwait; /* sigtimedwait and signalfd readers */
+
+	/* restart_syscall: what to do when a handler-less stop or signal interrupted a timed wait. */
+	long (*restart)(struct task *task);
+	uint64_t restart_arg[4];
+
+	uint64_t clear_child_tid;  /* user address, CLONE_CHILD_CLEARTID */
+	uint64_t robust_list;      /* user address */
+	uint64_t robust_list_size;
+	struct timer sleep_timer;
+	struct list futex_node;
+	void *futex_data;
+	struct list tid_node; /* instance's tid hash */
+
+	uint64_t run_ns; /* CPU time so far */
+	uint64_t switched_in_ns;
+};
+
+/* Credentials as the instance sees them. */
+struct creds {
+	unsigned uid, euid, suid, fsuid;
+	unsigned gid, egid, sgid, fsgid;
+	unsigned nr_groups;
+	unsigned groups[64];
+};
+
+struct process {
+	unsigned refs;
+	int pid;
+	int pgid;
+	int sid;
+	struct process *parent;
+	struct list children;   /* of .sibling */
+	struct list sibling;
+	struct list all_node;   /* instance()->processes */
+	struct list tasks;      /* of .process_node */
+	unsigned nr_tasks;      /* alive */
+	struct task *leader;
+
+	struct list rq;         /* runnable tasks, FIFO */
+	struct list kthreads;   /* of kthread.process_node */
+	struct list idle_kthreads;
+	unsigned nr_kthreads;
+	int host_pid;           /* of the host process; vfork children share their parent's until exec */
+
+	struct mm *mm;          /* shared by vfork until exec */
+	struct fdtable *files;
+	struct path_ctx *fs;    /* root, cwd, umask: libos/fs/ */
+	struct sighand *sighand;
+	struct sigpending pending; /* directed at the process */
+	struct wait_queue sigwait;
+	struct creds creds;
+	struct rlimit64 *rlimits; /* [RLIM_NLIMITS] */
+
+	bool exiting;           /* exit_group or a fatal signal is under way */
+	bool zombie;
+	bool stopped;
+	bool stop_reported;
+	bool continued;
+	bool execed;            /* since fork: setpgid from the parent is refused */
+	int exit_signal;        /* to the parent at exit, SIGCHLD as a rule */
+	uint32_t exit_status;   /* wait(2) status word */
+	struct wait_queue child_wait; /* parents wait here for their children */
+	bool vfork_busy;        /* we are a vfork child that has not yet execed or exited */
+	struct wait_queue vfork_done;
+
+	struct timer itimer_real;
+	uint64_t itimer_real_interval_ns;
+	struct list posix_timers;
+	int next_posix_timer;
+	uint64_t started_ns;    /* CLOCK_MONOTONIC */
+	uint64_t dead_run_ns;   /* CPU time of tasks that have ended */
+	uint64_t child_run_ns;  /* of waited-for children */
+	char *exe_path;         /* arena string, for /proc/self/exe */
+	uint64_t arg_start, arg_end, env_start, env_end; /* user addresses, for /proc */
+	uint64_t auxv[64];      /* copy of the auxiliary vector, for /proc/self/auxv */
+};
+
+/*
+ * A host thread.  %gs points here; the first fields are used by entry.S and by the signal handlers at
+ * fixed offsets (asserted in entry.c).  Written by its own thread only, except where noted.
+ */
+struct kthread {
+	struct kthread *self;       /* 0x00 */
+	struct task *current;       /* 0x08 */
+	uint64_t kstack_top;        /* 0x10: of the current task, minus sizeof(struct pt_regs) */
+	uint64_t user_rsp;          /* 0x18 */
+	uint64_t user_rip;          /* 0x20: scratch of the full restore */
+	uint64_t trap_rip;          /* 0x28: saved by the signal handlers for entry_fault/entry_preempt */
+	uint64_t trap_rcx;          /* 0x30 */
+	uint64_t trap_r11;          /* 0x38 */
+	uint64_t trap_eflags;       /* 0x40 */
+	uint32_t need_resched;      /* 0x48: work before returning to user mode (any writer, relaxed) */
+	uint32_t in_trap;           /* 0x4c: entry came from SIGSYS: the site may be patched */
+	uint64_t idle_stack_top;    /* 0x50: the kthread's own stack for its idle loop */
+
+	/* The fault that entry_fault is about. */
+	siginfo_t fault_info;
+	uint64_t fault_trapno;
+	uint64_t fault_error;
+	uint64_t fault_cr2;
+
+	struct process *process;
+	struct list process_node;
+	struct list idle_node;
+	struct task *vector_owner;  /* whose vector state is in the registers */
+	int tid;                    /* host's */
+	unsigned index;             /* of abi_scratch.kthread_park */
+	int vcpu;                   /* held now, or -1 */
+	uint32_t grant;             /* generation under which it is held */
+	unsigned core;              /* pinned to, or ~0 */
+	void *sigstack;
+	size_t sigstack_size;
+	uint64_t slice_ends_ns;
+};
+
+static inline struct kthread *this_kthread(void)
+{
+	struct kthread *kt;
+
+	__asm__("movq %%gs:0, %0" : "=r"(kt));
+	return kt;
+}
+
+static inline struct task *current(void)
+{
+	struct task *task;
+
+	__asm__ volatile("movq %%gs:8, %0" : "=r"(task));
+	return task;
+}
+
+/* ---- task.c ---- */
+
+/* Makes a sleeping task runnable and sees to it that a kthread will run it. Harmless otherwise. */
+void task_wake(struct task *task);
+
+/* Wakes it only if it sleeps interruptibly (a signal came); it returns -EINTR from task_sleep. */
+void task_interrupt(struct task *task);
+
+/* If it runs user code on another kthread now: make it enter the libOS soon (host tgkill). */
+void task_kick(struct task *task);
+
+/* Gives the core to other runnable tasks of the process, if any. */
+void task_yield(void);
+
+struct task *task_find(int tid);       /* any process; NULL if none */
+struct process *process_find(int pid); /* zombies too */
+
+/* ---- exit.c ---- */
+
+/* The current task ends (status: code of exit(2)); never returns. */
+_Noreturn void task_exit(int code);
+
+/* The current process ends with this wait(2) status word; never returns. */
+_Noreturn void process_exit(uint32_t status);
+
+/* Another (or the current) process must end with this status word: all its tasks are killed. */
+void process_kill(struct process *process, uint32_t status);
+
+/* ---- signal.c (called from core) ---- */
+
+/* 0 or -EAGAIN (queue limit of realtime signals) or -ENOMEM. info NULL: as if by the kernel. */
+int signal_send_task(struct task *task, int sig, const siginfo_t *info);
+int signal_send_process(struct process *process, int sig, const siginfo_t *info);
+int signal_send_pgrp(int pgid, int sig, const siginfo_t *info);
+
+/* A fault of the current task that may not be blocked or ignored (SIGSEGV and friends). */
+void signal_force_fault(struct kthread *kt);
+
+bool signal_pending(const struct task *task); /* one that is deliverable now */
+
+/*
+ * Called on every way back to user mode when something is pending: delivers signals by building
+ * frames on the user stack, handles restart codes in regs->rax, stops, default actions.
+ */
+void signal_deliver(struct pt_regs *regs);
+
+int signal_task_init(struct task *task, const struct task *parent);
+int signal_process_init(struct process *process, struct process *parent, bool share_sighand);
+void signal_task_finish(struct task *task);
+void signal_process_finish(struct process *process);
+void signal_process_exec(struct process *process); /* handlers to default, altstack off */
