@@ -1,0 +1,135 @@
+/*
+ * The facade of leatd's dataplane: the threads in which DPU and core scheduler take their rounds,
+ * the uplink, and published ports.
+ *
+ * leatd's control thread calls everything here; the functions may be called by several threads. They
+ * wait for rounds in progress (some 10 us) but never for an instance. Functions return 0 (or what
+ * is said) or a negative errno.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "leat/abi/control.h"
+#include "leat/abi/window.h"
+#include "net/dpu/dpu.h"
+#include "sched/sched.h"
+
+struct ebpf_object;
+struct dp_instance;
+
+struct dataplane_config {
+	const char *netns;	 /* network namespace of the uplink, made if absent; "leat" */
+	const char *uplink_name; /* "leat0" */
+	uint32_t uplink_ip_be;	 /* 10.99.0.1 */
+	unsigned uplink_prefix;	 /* 16 */
+	/* Called (on any thread) with one line when something goes wrong later, e.g. the uplink. */
+	void (*log)(const char *line);
+};
+
+/*
+ * Starts one thread per core of the calling process's affinity mask, named leat-dp/CORE, and returns
+ * at once: netns, TAP and DPDK come up behind (dataplane_uplink_state). May be called once, after the
+ * launcher was forked. Blocks SIGINT, SIGTERM and SIGCHLD in its threads.
+ */
+int dataplane_start(const struct dataplane_config *config);
+
+/* Stops the threads and undoes what start made (netns and TAP only if start made them). */
+void dataplane_stop(void);
+
+/* 0: the uplink works; -EINPROGRESS: it is coming up; otherwise what failed. */
+int dataplane_uplink_state(void);
+/* Waits until that is no longer -EINPROGRESS, at most timeout_ms. */
+int dataplane_uplink_wait(int timeout_ms);
+
+/* The control page's memfd, to be mapped read-only by instances. Sealed against all but leatd. */
+int dataplane_control_fd(void);
+
+/* Dataplane threads, and the host cpu of each: abi_core index = host cpu number. */
+unsigned dataplane_nr_cores(void);
+/* The eventfd to be inherited as ABI_FD_DOORBELL + cpu, -ENOENT: no dataplane thread on that cpu. */
+int dataplane_doorbell_fd(unsigned cpu);
+
+/* ---- instances ---- */
+
+struct dp_instance_config {
+	uint32_t id;	 /* > 0 */
+	uint32_t tenant; /* > 0 */
+	uint32_t tag;
+	unsigned nr_vcpus; /* 1 .. ABI_MAX_VCPUS */
+	int window_fd;	   /* sealed memfd (F_SEAL_SHRINK | GROW | SEAL); duplicated */
+	uint8_t mac[6];
+	uint16_t mtu;	  /* 1500 */
+	uint32_t ipv4_be; /* 0: no network */
+	uint32_t gateway_be;
+	uint32_t prefix_len;
+	struct ebpf_object *filter; /* verified and prepared; NULL: the queues carry nothing */
+};
+
+/*
+ * Maps the window, writes leatd's words of abi_instance, abi_netdev and abi_vcpu, and grants vcpu 0
+ * for the first time, so that the instance may be launched before or after. -EINVAL: the window is
+ * not sealed or too small; -EEXIST: id, MAC or address in use.
+ */
+int dataplane_instance_add(const struct dp_instance_config *config, struct dp_instance **ret_inst);
+
+/* When it returns nothing touches the window any more. NULL is allowed. */
+void dataplane_instance_remove(struct dp_instance *inst);
+
+/*
+ * The instance's first host process, whose threads may be preempted by force, and the uid that they
+ * all must have. pidfd is duplicated.
+ */
+int dataplane_instance_set_process(struct dp_instance *inst, int pidfd, int pid, uint32_t uid);
+
+/* Replaces the filter between two packets; NULL: the queues carry nothing. */
+int dataplane_instance_set_filter(struct dp_instance *inst, struct ebpf_object *filter);
+
+/* Bit n-1 asks the program for signal n: abi_instance.ext_signals, and a grant. */
+void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits);
+
+/* The window as leatd sees it: for state, exit_status, statistics, trace. */
+struct abi_instance *dataplane_instance_block(struct dp_instance *inst);
+
+struct dp_instance_stats {
+	struct dpu_port_stats port;
+	struct dpu_queue_stats queue[ABI_MAX_VCPUS];
+	struct sched_vcpu_stats vcpu[ABI_MAX_VCPUS];
+	uint32_t vcpu_state[ABI_MAX_VCPUS]; /* enum abi_vcpu_state, as the instance says */
+	unsigned nr_vcpus;
+};
+
+void dataplane_instance_stats(struct dp_instance *inst, struct dp_instance_stats *ret_stats);
+
+/* The filter's own counter (enum leat_counter), -ENOENT without filter or map. */
+int dataplane_instance_filter_counter(struct dp_instance *inst, uint32_t index, uint64_t *ret_value);
+
+/* ---- published ports (-p) ---- */
+
+enum dp_publish_proto { DP_PUBLISH_TCP, DP_PUBLISH_UDP };
+
+struct dp_publish {
+	enum dp_publish_proto proto;
+	uint32_t host_ip_be; /* 127.0.0.1 unless the user says otherwise */
+	uint16_t host_port;
+	uint32_t guest_ip_be;
+	uint16_t guest_port;
+};
+
+/*
+ * Listens at once, so that -EADDRINUSE, -EACCES, -EADDRNOTAVAIL are the caller's. The id is > 0.
+ * On failure `error` gets a line for the user.
+ */
+int dataplane_publish(const struct dp_publish *publish, char *error, size_t error_bytes,
+		      unsigned *ret_id);
+/* Stops listening and ends the connections through it. */
+void dataplane_unpublish(unsigned id);
+
+struct dp_publish_stats {
+	uint64_t connections, active, failed;
+	uint64_t bytes_in, bytes_out; /* to and from the instance */
+};
+
+int dataplane_publish_stats(unsigned id, struct dp_publish_stats *ret_stats);
