@@ -88,6 +88,9 @@ struct task {
 	bool restore_blocked;
 	struct altstack altstack;
 	struct wait_queue sigwait; /* sigtimedwait and signalfd readers */
+	uint64_t trapno;           /* of the last fault, as sigcontext shows them */
+	uint64_t trap_error;
+	uint64_t trap_cr2;
 
 	/* restart_syscall: what to do when a handler-less stop or signal interrupted a timed wait. */
 	long (*restart)(struct task *task);
@@ -146,6 +149,8 @@ struct process {
 	bool stopped;
 	bool stop_reported;
 	bool continued;
+	int stop_signal;
+	struct wait_queue stop_wait; /* stopped tasks sleep here; SIGCONT and SIGKILL wake them */
 	bool execed;            /* since fork: setpgid from the parent is refused */
 	int exit_signal;        /* to the parent at exit, SIGCHLD as a rule */
 	uint32_t exit_status;   /* wait(2) status word */
@@ -153,8 +158,7 @@ struct process {
 	bool vfork_busy;        /* we are a vfork child that has not yet execed or exited */
 	struct wait_queue vfork_done;
 
-	struct timer itimer_real;
-	uint64_t itimer_real_interval_ns;
+	struct itimer *itimers; /* sys/itimer.c: ITIMER_REAL, VIRTUAL, PROF; made on first use */
 	struct list posix_timers;
 	int next_posix_timer;
 	uint64_t started_ns;    /* CLOCK_MONOTONIC */
