@@ -45,6 +45,7 @@ struct instance {
 
 	uint64_t xsave_mask;         /* components that XSAVEC handles here */
 	uint32_t xsave_size;
+	uint32_t xframe_size;        /* XSAVE's standard format, for signal frames; sigframe.c */
 	uint32_t sigframe_min;       /* AT_MINSIGSTKSZ */
 	uint64_t cpu_features;       /* AT_HWCAP, AT_HWCAP2 of the host, for auxv */
 	uint64_t hwcap2;
