@@ -76,3 +76,21 @@ struct mm_stats {
 	uint64_t locked_bytes;
 };
 void mm_stats_get(struct mm *mm, struct mm_stats *ret_stats);
+
+/*
+ * A stack near the top of the address space, mapped whole: the host gives memory only for what is
+ * touched, and nothing has to grow at a fault.  0 or negative errno.
+ */
+int mm_map_stack(struct mm *mm, uint64_t bytes, int prot, uint64_t *ret_top);
+
+struct patch_table;
+struct patch_table **mm_patches(struct mm *mm); /* loader/patch.c's own, NULL until used */
+
+/*
+ * What loader/patch.c does for the address space.  Rewritten sites in a range that goes are forgotten;
+ * in one that the program may write, their own bytes come back first.
+ */
+void patch_forget_range(struct mm *mm, uint64_t start, uint64_t end);
+void patch_restore_range(struct mm *mm, uint64_t start, uint64_t end);
+int patch_table_copy(struct mm *to, struct mm *from); /* fork; 0 or -ENOMEM */
+void patch_table_destroy(struct mm *mm);

@@ -22,9 +22,6 @@ struct exec_request {
 	struct file *file;       /* opened for execution; borrowed */
 	bool secure;             /* AT_SECURE: set-uid or set-gid took effect */
 	uint64_t stack_max;      /* RLIMIT_STACK, bytes */
-
-	/* Opens an interpreter for execution: 0, or as execve(2) fails. */
-	int (*open_exec)(const char *path, struct file **ret_file);
 };
 
 struct loader_result {
