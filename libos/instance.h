@@ -27,6 +27,7 @@ struct instance {
 
 	struct list processes;       /* of process.all_node */
 	struct list tid_hash[256];
+	struct list hosts;           /* of hostproc.all_node */
 	int last_tid;
 	unsigned nr_processes;
 	unsigned nr_tasks;
@@ -43,6 +44,11 @@ struct instance {
 	struct hostio *hostio;
 	void *unix_sockets;
 
+	void *clock_gettime;         /* the host vDSO's function: the same address in every process */
+	bool exiting;                /* the first program has ended: every host process leaves */
+	unsigned nr_lingering;       /* kthreads that poll for work now */
+	struct list dead_kthreads;   /* of kthread.node: until their host threads are proved gone */
+	struct kthread *ticker;      /* ticker.c */
 	uint64_t xsave_mask;         /* components that XSAVEC handles here */
 	uint32_t xsave_size;
 	uint32_t xframe_size;        /* XSAVE's standard format, for signal frames; sigframe.c */
@@ -50,7 +56,7 @@ struct instance {
 	uint64_t cpu_features;       /* AT_HWCAP, AT_HWCAP2 of the host, for auxv */
 	uint64_t hwcap2;
 	uint32_t kthread_used[ABI_MAX_KTHREADS / 32];
-	struct kthread *vcpu_holder[ABI_MAX_VCPUS]; /* who holds it or is its standby */
+	struct kthread *vcpu_holder[ABI_MAX_VCPUS]; /* who holds it or waits for its grant */
 	uint8_t random_key[32];      /* of the libOS's own generator (random.c) */
 };
 

@@ -16,7 +16,6 @@
 #include "libos/uaccess.h"
 
 #define RED_ZONE 128UL
-#define SS_AUTODISARM_FLAG ((int)(1U << 31))
 #define FP_XSTATE_MAGIC1 0x46505853U
 #define FP_XSTATE_MAGIC2 0x46505845U
 #define XSAVE_SW_OFFSET 464U

@@ -35,7 +35,7 @@ static const struct ksigaction *signal_action(const struct process *process, int
 	return &process->sighand->action[sig - 1];
 }
 
-static bool signal_is_ignored(const struct process *process, int sig)
+bool signal_ignores(const struct process *process, int sig)
 {
 	uint64_t handler = signal_action(process, sig)->handler;
 
@@ -241,7 +241,7 @@ int signal_send_task(struct task *task, int sig, const siginfo_t *info)
 
 	if (task->state == TASK_DEAD || signal_send_effects(process, sig))
 		return 0;
-	if (signal_is_ignored(process, sig) && (task->blocked & SIG_BIT(sig)) == 0)
+	if (signal_ignores(process, sig) && (task->blocked & SIG_BIT(sig)) == 0)
 		return 0;
 	err = sigpending_add(&task->pending, sig, info);
 	if (err != 0)
@@ -270,7 +270,7 @@ int signal_send_process(struct process *process, int sig, const siginfo_t *info)
 
 	if (process->zombie || signal_send_effects(process, sig))
 		return 0;
-	if (signal_is_ignored(process, sig) && !signal_all_block(process, sig))
+	if (signal_ignores(process, sig) && !signal_all_block(process, sig))
 		return 0;
 	err = sigpending_add(&process->pending, sig, info);
 	if (err != 0)
@@ -480,7 +480,7 @@ static bool signal_deliver_one(struct pt_regs *regs)
 		return false;
 	if (abi_instance_of(window())->trace != 0)
 		trace_signal(sig, &info);
-	if (signal_is_ignored(task->process, sig))
+	if (signal_ignores(task->process, sig))
 		return true;
 	if (signal_action(task->process, sig)->handler == (uint64_t)(uintptr_t)SIG_DFL)
 		signal_default(task, sig);

@@ -16,6 +16,16 @@
 
 #define SIGRTMIN_KERNEL 32
 
+#define SS_AUTODISARM_FLAG ((int)(1U << 31))
+
+/* stack_t as the kernel has it. */
+struct altstack_user {
+	uint64_t sp;
+	int32_t flags;
+	uint32_t pad;
+	uint64_t size;
+};
+
 struct sigqueue_entry {
 	struct list node;
 	siginfo_t info;
@@ -39,6 +49,9 @@ int signal_set_temporary_mask(const uint64_t *user_set, uint64_t size);
 
 /* The call ended without a signal: the old mask at once. */
 void signal_restore_mask(void);
+
+/* Would an unblocked instance of sig be thrown away? By SIG_IGN or by default. */
+bool signal_ignores(const struct process *process, int sig);
 
 /* May the current process send sig to it? kill(2)'s rule. */
 bool signal_may_send(const struct process *to, int sig);

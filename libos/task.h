@@ -142,7 +142,8 @@ struct process {
 	struct sigpending pending; /* directed at the process */
 	struct wait_queue sigwait;
 	struct creds creds;
-	struct rlimit64 *rlimits; /* [RLIM_NLIMITS] */
+	int nice;               /* shown, inherited; see sys/misc.c */
+	struct rlimit *rlimits; /* [RLIM_NLIMITS] */
 
 	bool exiting;           /* exit_group or a fatal signal is under way */
 	bool zombie;
