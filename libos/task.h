@@ -80,6 +80,7 @@ struct task {
 	struct list rq_node;      /* process->rq, when RUNNABLE */
 	struct kthread *kthread;  /* when RUNNING */
 	char comm[TASK_COMM_LEN];
+	int sched_policy; /* SCHED_OTHER, BATCH or IDLE: shown, inherited; see sys/sched.c */
 
 	/* Signals. */
 	struct sigpending pending;
