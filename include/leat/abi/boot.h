@@ -13,9 +13,13 @@
 
 /* Fixed host descriptors of an instance; everything else is closed.  0, 1, 2 are its stdio. */
 #define ABI_FD_WINDOW 3
-#define ABI_FD_ROOT 4     /* O_PATH directory: the lower layer of / */
+/*
+ * O_RDONLY directory: the lower layer of /.  It is listed through this very descriptor, since
+ * Landlock refuses to open the host's / anew.
+ */
+#define ABI_FD_ROOT 4
 #define ABI_FD_EXEC 5     /* the program's file, O_RDONLY; -1 in the block when absent */
-#define ABI_FD_VOLUMES 16 /* ABI_FD_VOLUMES + n: directory (or file) of volume n */
+#define ABI_FD_VOLUMES 16 /* ABI_FD_VOLUMES + n: volume n: O_PATH directory, or an open file */
 #define ABI_FD_DOORBELL 64 /* ABI_FD_DOORBELL + core: eventfd of that core's dataplane thread */
 #define ABI_FD_FIRST_FREE 128
 

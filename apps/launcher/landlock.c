@@ -1,0 +1,231 @@
+/*
+ * landlock.c - which host files an instance may open at all, whatever their mode says.
+ *
+ * Reading and executing below the root (with the host's own / only its listed top directories) and
+ * below the caller's working directory, writing only below writable volumes; no TCP through the
+ * host, no signals and no abstract sockets beyond the instance.  Descriptors that exist already
+ * (stdio, the program's file, the root directory itself) stay usable.  A kernel with an older
+ * Landlock restricts what it knows; without Landlock, uid and seccomp remain.
+ */
+#include "apps/launcher/launcher.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Rights of newer kernels than the headers here. */
+#define FS_TRUNCATE (1ULL << 14)
+#define FS_IOCTL_DEV (1ULL << 15)
+#define NET_BIND_TCP (1ULL << 0)
+#define NET_CONNECT_TCP (1ULL << 1)
+#define SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
+#define SCOPE_SIGNAL (1ULL << 1)
+
+#define FS_FIRST ((1ULL << 13) - 1) /* all rights of ABI 1 */
+#define FS_DEVICES (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK | FS_IOCTL_DEV)
+#define FS_READ (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE)
+#define FS_READ_DIR (FS_READ | LANDLOCK_ACCESS_FS_READ_DIR)
+
+#define TOP_ENTRIES_MAX 256 /* entries of / that are looked at */
+
+struct ruleset_attr {
+	uint64_t handled_access_fs;
+	uint64_t handled_access_net;
+	uint64_t scoped;
+};
+
+/* Top entries of the host's root that no instance may open: other people's and the kernel's. */
+static const char *const top_hidden[] = {"proc", "sys", "dev", "run", "home", "root", "lost+found"};
+
+int landlock_abi(void)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0UL,
+			   LANDLOCK_CREATE_RULESET_VERSION);
+
+	return abi < 0 ? 0 : (int)abi;
+}
+
+static uint64_t fs_rights(int abi)
+{
+	uint64_t rights = FS_FIRST;
+
+	if (abi >= 2)
+		rights |= LANDLOCK_ACCESS_FS_REFER;
+	if (abi >= 3)
+		rights |= FS_TRUNCATE;
+	if (abi >= 5)
+		rights |= FS_IOCTL_DEV;
+	return rights;
+}
+
+static int ruleset_create(int abi)
+{
+	struct ruleset_attr attr = {.handled_access_fs = fs_rights(abi)};
+	size_t size = sizeof(attr.handled_access_fs);
+
+	if (abi >= 4) {
+		attr.handled_access_net = NET_BIND_TCP | NET_CONNECT_TCP;
+		size = offsetof(struct ruleset_attr, scoped);
+	}
+	if (abi >= 6) {
+		attr.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
+		size = sizeof(attr);
+	}
+	long fd = syscall(SYS_landlock_create_ruleset, &attr, size, 0UL);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+static int rule_add(int ruleset, int fd, uint64_t rights)
+{
+	struct landlock_path_beneath_attr attr = {.allowed_access = rights, .parent_fd = fd};
+
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0UL) < 0
+		       ? -errno
+		       : 0;
+}
+
+static bool is_hidden(const char *name)
+{
+	for (size_t i = 0; i < sizeof(top_hidden) / sizeof(top_hidden[0]); i++)
+		if (strcmp(name, top_hidden[i]) == 0)
+			return true;
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static int top_entry_add(int ruleset, int root_fd, const char *name)
+{
+	struct stat st;
+	int fd = openat(root_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	int r = fstat(fd, &st) < 0 ? -errno : 0;
+	if (r == 0 && S_ISDIR(st.st_mode))
+		r = rule_add(ruleset, fd, FS_READ_DIR);
+	else if (r == 0 && S_ISREG(st.st_mode))
+		r = rule_add(ruleset, fd, FS_READ);
+	close(fd);
+	return r;
+}
+
+/* The host's own root: entry by entry, since a rule on / itself would open everything below. */
+static int host_root_add(int ruleset, int root_fd)
+{
+	int dir_fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = dir_fd < 0 ? NULL : fdopendir(dir_fd);
+	int r = 0;
+
+	if (!dir) {
+		r = -errno;
+		if (dir_fd >= 0)
+			close(dir_fd);
+		return r;
+	}
+	for (int i = 0; i < TOP_ENTRIES_MAX && r == 0; i++) {
+		struct dirent *entry = readdir(dir);
+		if (!entry)
+			break;
+		if (!is_hidden(entry->d_name))
+			r = top_entry_add(ruleset, root_fd, entry->d_name);
+	}
+	closedir(dir);
+	return r;
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	       sa.st_ino == sb.st_ino;
+}
+
+static bool is_host_root(int fd)
+{
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool same = root >= 0 && same_file(root, fd);
+
+	if (root >= 0)
+		close(root);
+	return same;
+}
+
+/*
+ * May the working directory be opened for reading?  Not where the kernel's or leatd's own files
+ * are, and not a directory that has one of the hidden ones below it.
+ */
+static bool cwd_is_open(int cwd_fd)
+{
+	static const char *const top[] = {"/", "/run", "/home", "/root", "/var", "/var/run"};
+	struct statfs fs;
+
+	if (fstatfs(cwd_fd, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC ||
+	    fs.f_type == SYSFS_MAGIC || fs.f_type == CGROUP_SUPER_MAGIC ||
+	    fs.f_type == CGROUP2_SUPER_MAGIC || fs.f_type == DEVPTS_SUPER_MAGIC)
+		return false;
+	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++) {
+		int fd = open(top[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		bool same = fd >= 0 && same_file(fd, cwd_fd);
+		if (fd >= 0)
+			close(fd);
+		if (same)
+			return false;
+	}
+	return true;
+}
+
+static int volumes_add(int ruleset, uint64_t all, const struct abi_boot *block, const int *fds)
+{
+	for (uint32_t i = 0; i < block->nr_volumes; i++) {
+		struct stat st;
+		if (fstat(fds[i], &st) < 0)
+			return -errno;
+		if (!S_ISDIR(st.st_mode))
+			continue; /* a file is used through its open descriptor */
+		bool read_only = block->volume[i].flags & ABI_VOLUME_RO;
+		int r = rule_add(ruleset, fds[i], read_only ? FS_READ_DIR : all & ~FS_DEVICES);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The rules of one instance, still as root; landlock_enter puts them in force.  -1: no Landlock. */
+int landlock_prepare(const struct launcher *launcher, int root_fd, int cwd_fd,
+		     const struct abi_boot *block, const int *volume_fds, int *ret_ruleset)
+{
+	if (launcher->landlock_abi == 0) {
+		*ret_ruleset = -1;
+		return 0;
+	}
+	int ruleset = ruleset_create(launcher->landlock_abi);
+	if (ruleset < 0)
+		return ruleset;
+	int r = is_host_root(root_fd) ? host_root_add(ruleset, root_fd)
+				      : rule_add(ruleset, root_fd, FS_READ_DIR);
+	if (r == 0 && cwd_fd >= 0 && cwd_is_open(cwd_fd))
+		r = rule_add(ruleset, cwd_fd, FS_READ_DIR);
+	if (r == 0)
+		r = volumes_add(ruleset, fs_rights(launcher->landlock_abi), block, volume_fds);
+	if (r < 0) {
+		close(ruleset);
+		return r;
+	}
+	*ret_ruleset = ruleset;
+	return 0;
+}
+
+int landlock_enter(int ruleset_fd)
+{
+	if (ruleset_fd < 0)
+		return 0;
+	return syscall(SYS_landlock_restrict_self, ruleset_fd, 0UL) < 0 ? -errno : 0;
+}
