@@ -81,7 +81,7 @@ long host_fcntl(int fd, int cmd, uintptr_t arg);
 long host_ioctl(int fd, unsigned long request, uintptr_t arg);
 long host_ppoll(struct pollfd *fds, unsigned nr, const struct timespec *timeout);
 
-/* Writable volumes only. */
+/* Writable volumes only; a mode with set-id bits is refused by the filter (mask with 01777). */
 long host_unlinkat(int dirfd, const char *path, int flags);
 long host_mkdirat(int dirfd, const char *path, unsigned mode);
 long host_renameat2(int odir, const char *old, int ndir, const char *new, unsigned flags);
