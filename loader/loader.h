@@ -14,7 +14,10 @@ struct file;
 struct mm;
 struct process;
 
-/* What execve(2) asks for.  Strings and arrays are the libOS's own copies, borrowed for the call. */
+/*
+ * What execve(2) asks for.  Strings and arrays are the libOS's own copies; request and all are borrowed
+ * until the plan made of it is committed or discarded.
+ */
 struct exec_request {
 	const char *path;        /* as the caller named it: AT_EXECFN, a script's argument */
 	char *const *argv;       /* NULL-terminated */
@@ -46,10 +49,10 @@ int loader_exec(struct process *process, const struct exec_request *request,
 		struct loader_result *ret_result);
 
 /*
- * Once per instance, before the first program: makes Leat's vDSO at ABI_VDSO_BASE from the host's
- * (boot->host_vdso; 0: every time call of the program traps).  0 or negative errno.
+ * Once per instance, before the first program: makes Leat's vDSO at ABI_VDSO_BASE, which leads to the
+ * host's.  0 or negative errno.
  */
-int vdso_init(uint64_t host_vdso);
+int vdso_init(void);
 
 /*
  * A trapped call was recognised at this `syscall` instruction of the current process: rewrites the
