@@ -1,0 +1,56 @@
+/* What the parts of bpf/ share: a program's code, and the table through which it finds its maps. */
+#pragma once
+
+#include "bpf/insn.h"
+
+struct ebpf_map;
+
+#define EBPF_MAPS_MAX 32
+
+/*
+ * The instance table: a program's register-held pointer at run time (r12 in native code). Shared
+ * code loads the addresses of maps and of their values from here instead of having them baked in.
+ */
+struct ebpf_env {
+	struct {
+		struct ebpf_map *map;
+		uint8_t *values; /* arrays: the first value */
+	} slot[EBPF_MAPS_MAX];
+};
+
+/* The five arguments, then the instance table. */
+typedef uint64_t (*ebpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+				   const struct ebpf_env *env);
+
+typedef uint64_t (*ebpf_native_fn)(void *ctx, const struct ebpf_env *env);
+
+/* Where an instruction came from: an index into the object's table of source lines, or -1. */
+struct ebpf_code {
+	char name[64];	  /* of the function */
+	char section[64]; /* "leat/egress" */
+	struct ebpf_insn *insns;
+	int32_t *lines;
+	uint32_t count;
+	const struct ebpf_prog_type *type;
+	uint64_t cost; /* longest path, by the verifier */
+	bool verified;
+	ebpf_native_fn native; /* NULL: interpret */
+	size_t native_size;    /* of the mapping */
+};
+
+/*
+ * Runs verified code. @arg1 and @arg2 are r1 and r2 at entry (filters have only the context; the
+ * conformance vectors have a buffer and its length).
+ */
+uint64_t ebpf_interp_run(const struct ebpf_code *code, uint64_t arg1, uint64_t arg2,
+			 const struct ebpf_env *env);
+
+/* One arithmetic instruction on concrete values; the meaning that everything else is tested by. */
+uint64_t ebpf_alu64(struct ebpf_insn insn, uint64_t a, uint64_t b);
+uint64_t ebpf_alu32(struct ebpf_insn insn, uint64_t a, uint64_t b);
+
+/* Does a conditional jump (JMP or JMP32 class) of @a against @b go to its target? */
+bool ebpf_jump_taken(struct ebpf_insn insn, uint64_t a, uint64_t b);
+
+/* What a two-slot load puts into its register. */
+uint64_t ebpf_lddw_value(const struct ebpf_insn *insn, const struct ebpf_env *env);

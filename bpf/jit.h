@@ -1,0 +1,8 @@
+/* The compiler: one back end a machine, chosen by meson; jit_none.c where there is none. */
+#pragma once
+
+#include "bpf/object.h"
+
+/* Compiles a program into code->native. -ENOTSUP: no back end here. */
+int ebpf_jit_compile(const struct ebpf_object *obj, struct ebpf_code *code);
+void ebpf_jit_free(struct ebpf_code *code);

@@ -1,0 +1,252 @@
+/* Life of objects and instances: opened, verified, prepared, shared; maps of their own per instance. */
+#include "bpf/object.h"
+#include "bpf/disasm.h"
+#include "bpf/jit.h"
+#include "bpf/verify.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ebpf_prog {
+	const struct ebpf_code *code;
+	const struct ebpf_env *env;
+	ebpf_native_fn native;
+};
+
+struct ebpf_instance {
+	struct ebpf_object *obj;
+	struct ebpf_env env;
+	struct ebpf_prog progs[EBPF_PROGS_MAX];
+};
+
+void ebpf_log_set(char *log, size_t log_size, const char *format, ...)
+{
+	va_list args;
+
+	if (!log || !log_size)
+		return;
+	va_start(args, format);
+	vsnprintf(log, log_size, format, args);
+	va_end(args);
+}
+
+int ebpf_object_open(const void *elf, size_t size, char *log, size_t log_size,
+		     struct ebpf_object **ret_obj)
+{
+	struct ebpf_object *obj = calloc(1, sizeof(*obj));
+	int err;
+
+	ebpf_log_set(log, log_size, "%s", "");
+	if (!obj)
+		return -ENOMEM;
+	atomic_init(&obj->refs, 1);
+	obj->engine = "none";
+	err = ebpf_object_read(elf, size, obj, log, log_size);
+	if (err) {
+		ebpf_object_unref(obj);
+		return err;
+	}
+	*ret_obj = obj;
+	return 0;
+}
+
+int ebpf_object_verify(struct ebpf_object *obj, char *log, size_t log_size)
+{
+	uint32_t i;
+	int err;
+
+	ebpf_log_set(log, log_size, "%s", "");
+	for (i = 0; i < obj->prog_count; i++) {
+		err = ebpf_verify(obj, &obj->progs[i], log, log_size);
+		if (err)
+			return err;
+	}
+	obj->verified = true;
+	return 0;
+}
+
+static int compile_all(struct ebpf_object *obj)
+{
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < obj->prog_count; i++) {
+		err = ebpf_jit_compile(obj, &obj->progs[i]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int ebpf_object_prepare(struct ebpf_object *obj, enum ebpf_engine engine)
+{
+	int err = -ENOTSUP;
+
+	if (!obj->verified)
+		return -EACCES;
+	if (obj->prepared)
+		return -EALREADY;
+	if (engine != EBPF_ENGINE_INTERPRETER)
+		err = compile_all(obj);
+	if (err && (err != -ENOTSUP || engine == EBPF_ENGINE_COMPILER))
+		return err;
+	if (engine == EBPF_ENGINE_INTERPRETER)
+		err = -ENOTSUP;
+	obj->engine = err ? "interpreter" : "compiler";
+	obj->prepared = true;
+	return 0;
+}
+
+int ebpf_object_load(const void *elf, size_t size, char *log, size_t log_size,
+		     struct ebpf_object **ret_obj)
+{
+	struct ebpf_object *obj;
+	int err = ebpf_object_open(elf, size, log, log_size, &obj);
+
+	if (err)
+		return err;
+	err = ebpf_object_verify(obj, log, log_size);
+	if (!err)
+		err = ebpf_object_prepare(obj, EBPF_ENGINE_AUTO);
+	if (err) {
+		ebpf_object_unref(obj);
+		return err;
+	}
+	*ret_obj = obj;
+	return 0;
+}
+
+struct ebpf_object *ebpf_object_ref(struct ebpf_object *obj)
+{
+	/* relaxed: the caller's own reference keeps the object alive */
+	atomic_fetch_add_explicit(&obj->refs, 1, memory_order_relaxed);
+	return obj;
+}
+
+void ebpf_object_unref(struct ebpf_object *obj)
+{
+	uint32_t i;
+
+	/* acq_rel: everything done with other references happened before the destruction */
+	if (!obj || atomic_fetch_sub_explicit(&obj->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (i = 0; i < obj->prog_count; i++) {
+		ebpf_jit_free(&obj->progs[i]);
+		free(obj->progs[i].insns);
+		free(obj->progs[i].lines);
+	}
+	for (i = 0; i < obj->map_count; i++)
+		free(obj->maps[i].initial);
+	for (i = 0; i < obj->line_count; i++) {
+		free(obj->lines[i].file);
+		free(obj->lines[i].text);
+	}
+	free(obj->lines);
+	free(obj);
+}
+
+const struct ebpf_code *ebpf_object_find(const struct ebpf_object *obj, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < obj->prog_count; i++)
+		if (strcmp(obj->progs[i].section, name) == 0 ||
+		    strcmp(obj->progs[i].name, name) == 0)
+			return &obj->progs[i];
+	return NULL;
+}
+
+bool ebpf_object_has_prog(const struct ebpf_object *obj, const char *name)
+{
+	return ebpf_object_find(obj, name) != NULL;
+}
+
+uint64_t ebpf_object_prog_cost(const struct ebpf_object *obj, const char *name)
+{
+	const struct ebpf_code *code = ebpf_object_find(obj, name);
+
+	return code ? code->cost : 0;
+}
+
+const char *ebpf_object_engine(const struct ebpf_object *obj)
+{
+	return obj->engine;
+}
+
+int ebpf_instance_create(struct ebpf_object *obj, struct ebpf_instance **ret_inst)
+{
+	struct ebpf_instance *inst;
+	uint32_t i;
+	int err;
+
+	if (!obj->prepared)
+		return -EACCES;
+	inst = calloc(1, sizeof(*inst));
+	if (!inst)
+		return -ENOMEM;
+	inst->obj = ebpf_object_ref(obj);
+	for (i = 0; i < obj->map_count; i++) {
+		err = ebpf_map_create(&obj->maps[i], &inst->env.slot[i].map);
+		if (err) {
+			ebpf_instance_destroy(inst);
+			return err;
+		}
+		inst->env.slot[i].values = ebpf_map_values(inst->env.slot[i].map);
+	}
+	for (i = 0; i < obj->prog_count; i++)
+		inst->progs[i] = (struct ebpf_prog){
+			.code = &obj->progs[i],
+			.env = &inst->env,
+			.native = obj->progs[i].native,
+		};
+	*ret_inst = inst;
+	return 0;
+}
+
+void ebpf_instance_destroy(struct ebpf_instance *inst)
+{
+	uint32_t i;
+
+	if (!inst)
+		return;
+	for (i = 0; i < inst->obj->map_count; i++)
+		ebpf_map_destroy(inst->env.slot[i].map);
+	ebpf_object_unref(inst->obj);
+	free(inst);
+}
+
+const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, const char *name)
+{
+	const struct ebpf_code *code = ebpf_object_find(inst->obj, name);
+
+	return code ? &inst->progs[code - inst->obj->progs] : NULL;
+}
+
+uint64_t ebpf_prog_run(const struct ebpf_prog *prog, void *ctx)
+{
+	if (prog->native)
+		return prog->native(ctx, prog->env);
+	return ebpf_interp_run(prog->code, (uintptr_t)ctx, 0, prog->env);
+}
+
+struct ebpf_map *ebpf_instance_map(const struct ebpf_instance *inst, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < inst->obj->map_count; i++)
+		if (strcmp(inst->obj->maps[i].name, name) == 0)
+			return inst->env.slot[i].map;
+	return NULL;
+}
+
+int ebpf_object_disasm(const struct ebpf_object *obj, const char *name, char *buf, size_t size)
+{
+	const struct ebpf_code *code = ebpf_object_find(obj, name);
+
+	if (!code)
+		return -ENOENT;
+	return ebpf_disasm_code(obj, code, buf, size);
+}

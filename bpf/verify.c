@@ -1,0 +1,366 @@
+/*
+ * The verifier: proves that a program touches only its own memory, reads nothing that was not written,
+ * tells nobody an address, and ends.
+ *
+ * It walks every path from the first instruction with an abstract state (vstate.h), depth first.
+ * Where control flow joins it keeps the states that it has seen: a path that arrives with a state
+ * that a finished one covers needs no further walk. Loops are walked round by round; one that
+ * comes back with the same state never ends and is refused, and a budget bounds all the rest.
+ * Nothing is assumed that the walk did not establish; whatever is not understood is refused.
+ */
+#include "bpf/verify_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int fail_budget(struct verifier *v, const char *what)
+{
+	verify_fail(v, "simplify the program: fewer branches in loops, smaller loop bounds", "%s",
+		    what);
+	return -E2BIG;
+}
+
+/* All paths below @node but one ended; that one after @cost more instructions. */
+static void end_path(struct vnode *node, uint64_t cost)
+{
+	while (node) {
+		if (cost > node->cost)
+			node->cost = cost;
+		if (--node->open)
+			return;
+		cost = node->cost + node->distance;
+		node = node->parent;
+	}
+}
+
+int verify_push(struct verifier *v, struct vstate *state, uint32_t pc)
+{
+	struct vbranch *room;
+	uint32_t want;
+
+	if (v->pending_count == v->pending_room) {
+		want = v->pending_room ? v->pending_room * 2 : 64;
+		room = want > VERIFY_PENDING_MAX ?
+			       NULL :
+			       realloc(v->pending, want * sizeof(*v->pending));
+		if (!room) {
+			vstate_finish(state);
+			return fail_budget(v, "too many branches wait to be walked");
+		}
+		v->pending = room;
+		v->pending_room = want;
+	}
+	v->pending[v->pending_count++] = (struct vbranch){*state, v->parent, v->distance, pc};
+	v->parent->open++;
+	return 0;
+}
+
+static bool pop_branch(struct verifier *v)
+{
+	struct vbranch *branch;
+
+	vstate_finish(&v->now);
+	if (v->pending_count == 0)
+		return false;
+	branch = &v->pending[--v->pending_count];
+	v->now = branch->state;
+	v->parent = branch->parent;
+	v->distance = branch->distance;
+	v->pc = branch->pc;
+	return true;
+}
+
+/* Keeps the present state as a node between its parent and what follows. */
+static int add_node(struct verifier *v)
+{
+	struct vjoin *join = &v->joins[v->pc];
+	struct vnode *node;
+	int err;
+
+	if (v->node_count == VERIFY_NODES_MAX)
+		return fail_budget(v, "the program has too many different states");
+	node = calloc(1, sizeof(*node));
+	if (!node)
+		return -ENOMEM;
+	err = vstate_copy(&node->state, &v->now, true);
+	if (err) {
+		free(node);
+		return err;
+	}
+	node->parent = v->parent;
+	node->pc = v->pc;
+	node->open = 1;
+	node->distance = v->distance;
+	node->next = v->nodes;
+	v->nodes = node;
+	v->node_count++;
+	v->parent = node;
+	v->distance = 0;
+	if (join->count < VERIFY_NODES_AT) {
+		join->nodes[join->count++] = node;
+	} else {
+		join->nodes[join->evict] = node;
+		join->evict = (uint8_t)((join->evict + 1) % VERIFY_NODES_AT);
+	}
+	return 0;
+}
+
+/* 1: a finished state covers this one. Otherwise the state is kept and the walk goes on. */
+static int visit_join(struct verifier *v)
+{
+	struct vjoin *join = &v->joins[v->pc];
+	unsigned int i;
+
+	for (i = join->count; i-- > 0;) {
+		const struct vnode *seen = join->nodes[i];
+
+		if (seen->open) {
+			if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, true))
+				return verify_fail(v, "make the loop count towards a constant bound",
+						   "the program can come back here with nothing changed: "
+						   "a loop without end");
+			continue;
+		}
+		if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, false)) {
+			end_path(v->parent, v->distance + seen->cost);
+			return 1;
+		}
+	}
+	return add_node(v);
+}
+
+static int step_constant(struct verifier *v, const struct ebpf_insn *insn)
+{
+	struct vreg *dst = vreg_at(v, insn->dst);
+	int err = verify_writes(v, insn->dst);
+
+	if (err)
+		return err;
+	v->pc += 2;
+	if (insn->src == EBPF_LDDW_IMM) {
+		*dst = vreg_scalar(scalar_const(ebpf_lddw_imm(insn)));
+		return 0;
+	}
+	if (insn->imm < 0 || (uint32_t)insn->imm >= v->obj->map_count) {
+		v->pc -= 2;
+		return verify_fail(v, "reload the object", "no map has this index");
+	}
+	*dst = vreg_pointer(insn->src == EBPF_LDDW_MAP ? V_MAP : V_VALUE);
+	dst->map = (uint16_t)insn->imm;
+	if (insn->src == EBPF_LDDW_MAP)
+		return 0;
+	if (!ebpf_map_is_array(v->obj->maps[dst->map].type) || insn[1].imm < 0 ||
+	    (uint32_t)insn[1].imm > v->obj->maps[dst->map].value_size) {
+		v->pc -= 2;
+		return verify_fail(v, "name a variable of the program",
+				   "an address outside the data of the program");
+	}
+	dst->off = insn[1].imm;
+	return 0;
+}
+
+/* One instruction. 1: the path ends here. */
+static int step(struct verifier *v)
+{
+	struct ebpf_insn insn = v->insns[v->pc];
+	int err;
+
+	switch (EBPF_CLASS(insn.code)) {
+	case EBPF_ALU:
+	case EBPF_ALU64:
+		err = verify_alu(v, insn);
+		break;
+	case EBPF_LDX:
+		err = verify_load(v, insn);
+		break;
+	case EBPF_ST:
+		err = verify_store(v, insn);
+		break;
+	case EBPF_STX:
+		err = EBPF_MODE(insn.code) == EBPF_ATOMIC ? verify_atomic(v, insn) :
+							    verify_store(v, insn);
+		break;
+	case EBPF_LD:
+		return step_constant(v, &v->insns[v->pc]);
+	default:
+		if (ebpf_is_exit(insn))
+			return verify_exit(v);
+		if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL)
+			return verify_local_call(v, insn);
+		if (!ebpf_is_call(insn))
+			return verify_jump(v, insn);
+		err = verify_call(v, insn);
+	}
+	if (!err)
+		v->pc++;
+	return err;
+}
+
+/* From the present state to the end of its path. */
+static int walk_path(struct verifier *v)
+{
+	int err;
+
+	for (;;) {
+		if (++v->steps > VERIFY_STEPS_MAX)
+			return fail_budget(v, "the paths through the program are too many or too long");
+		if (v->joins[v->pc].here) {
+			err = visit_join(v);
+			if (err)
+				return err < 0 ? err : 0;
+		}
+		v->distance++;
+		err = step(v);
+		if (err < 0)
+			return err;
+		if (err > 0) {
+			end_path(v->parent, v->distance);
+			return 0;
+		}
+	}
+}
+
+static int walk(struct verifier *v)
+{
+	int err;
+
+	v->now.frames[0] = vframe_create();
+	if (!v->now.frames[0])
+		return -ENOMEM;
+	*vreg_at(v, 1) = vreg_pointer(V_CTX);
+	*vreg_at(v, EBPF_REG_FP) = vreg_pointer(V_STACK);
+	do {
+		err = walk_path(v);
+	} while (!err && pop_branch(v));
+	return err;
+}
+
+/* Functions are the program and the targets of its local calls; control leaves them by exit only. */
+static int check_functions(struct verifier *v, const bool *starts)
+{
+	uint32_t pc, function = 0, last = 0;
+
+	for (pc = 0; pc < v->count; pc++) {
+		if (starts[pc]) {
+			v->pc = last;
+			if (pc && !ebpf_is_exit(v->insns[last]) && !ebpf_is_ja(v->insns[last]))
+				return verify_fail(v, "end every function with exit",
+						   "control would run into the next function");
+			function = pc;
+		}
+		v->function_of[pc] = function;
+		if (v->insns[pc].code)
+			last = pc;
+	}
+	for (pc = 0; pc < v->count; pc++) {
+		v->pc = pc;
+		if (ebpf_is_jump(v->insns[pc]) &&
+		    v->function_of[ebpf_jump_target(v->insns[pc], pc)] != v->function_of[pc])
+			return verify_fail(v, "call functions instead",
+					   "a jump into another function");
+	}
+	return 0;
+}
+
+/* Joins: every instruction that a jump or a call leads to, and the first one. */
+static int find_structure(struct verifier *v)
+{
+	bool *starts = calloc(v->count, sizeof(*starts));
+	bool to_start = false;
+	uint32_t pc;
+	int err;
+
+	if (!starts)
+		return -ENOMEM;
+	starts[0] = true;
+	for (pc = 0; pc < v->count; pc++) {
+		struct ebpf_insn insn = v->insns[pc];
+		uint32_t target = (uint32_t)ebpf_jump_target(insn, pc);
+
+		if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL) {
+			target = (uint32_t)((int64_t)pc + 1 + insn.imm);
+			starts[target] = true;
+			to_start |= target == 0;
+		} else if (!ebpf_is_jump(insn)) {
+			continue;
+		}
+		v->joins[target].here = true;
+	}
+	v->joins[0].here = true;
+	err = check_functions(v, starts);
+	v->pc = 0;
+	if (!err && to_start) /* needs.c treats the program's own exit apart */
+		err = verify_fail(v, "use a loop", "the program calls itself");
+	free(starts);
+	return err;
+}
+
+static void finish(struct verifier *v)
+{
+	vstate_finish(&v->now);
+	while (v->pending_count)
+		vstate_finish(&v->pending[--v->pending_count].state);
+	while (v->nodes) {
+		struct vnode *node = v->nodes;
+
+		v->nodes = node->next;
+		vstate_finish(&node->state);
+		free(node);
+	}
+	free(v->pending);
+	free(v->needs);
+	free(v->function_of);
+	free(v->joins);
+}
+
+/* Functions first, then what matters where, then the walk. */
+static int prove(struct verifier *v)
+{
+	int err;
+
+	v->needs = calloc(v->count, sizeof(*v->needs));
+	v->function_of = calloc(v->count, sizeof(*v->function_of));
+	v->joins = calloc(v->count, sizeof(*v->joins));
+	if (!v->needs || !v->function_of || !v->joins)
+		return -ENOMEM;
+	err = find_structure(v);
+	if (!err)
+		err = verify_needs(v);
+	if (!err)
+		err = walk(v);
+	return err;
+}
+
+int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log, size_t log_size)
+{
+	struct verifier v = {
+		.obj = obj,
+		.code = code,
+		.type = code->type,
+		.insns = code->insns,
+		.count = code->count,
+		.next_id = 1,
+		.log = log,
+		.log_size = log_size,
+	};
+	struct vnode *first;
+	const char *reason;
+	size_t index;
+	int err = ebpf_insns_check(code->insns, code->count, &index, &reason);
+
+	if (err) {
+		ebpf_log_set(log, log_size, "program %s: instruction %zu: %s\n", code->name, index,
+			     reason);
+		return err;
+	}
+	err = prove(&v);
+	for (first = v.nodes; first && first->next; first = first->next)
+		continue;
+	if (!err) {
+		code->verified = true;
+		code->cost = first ? first->cost : 0;
+	}
+	finish(&v);
+	return err;
+}

@@ -1,0 +1,122 @@
+/* What the files of the verifier share: one verification in progress. */
+#pragma once
+
+#include "bpf/object.h"
+#include "bpf/verify.h"
+#include "bpf/vstate.h"
+
+#include <errno.h>
+
+#define VERIFY_STEPS_MAX 1000000 /* instructions walked, over all paths */
+#define VERIFY_NODES_MAX 16384   /* states kept for pruning: bounds the memory of a proof */
+#define VERIFY_NODES_AT 24	 /* of them at one instruction */
+#define VERIFY_PENDING_MAX 8192	 /* branches not walked yet */
+#define VERIFY_OFFSET_MAX (1 << 29) /* of a pointer from its base */
+
+/*
+ * A state seen at a join of control flow. It is the parent of the states reached next; when every path
+ * from it has ended safely (open == 0) it can prove others.
+ */
+struct vnode {
+	struct vnode *parent;
+	struct vnode *next; /* of all nodes, for the end */
+	struct vstate state;
+	uint32_t pc;
+	uint32_t open;	   /* paths below it that have not ended */
+	uint64_t distance; /* instructions from the parent */
+	uint64_t cost;	   /* of the longest path from here to the end */
+};
+
+struct vbranch {
+	struct vstate state;
+	struct vnode *parent;
+	uint64_t distance; /* from the parent */
+	uint32_t pc;
+};
+
+struct vjoin {
+	bool here; /* may states be kept at this instruction? */
+	uint8_t count;
+	uint8_t evict;
+	struct vnode *nodes[VERIFY_NODES_AT];
+};
+
+struct verifier {
+	const struct ebpf_object *obj;
+	struct ebpf_code *code;
+	const struct ebpf_prog_type *type;
+	const struct ebpf_insn *insns;
+	uint32_t count;
+	struct vneed *needs;
+	uint32_t *function_of; /* first instruction of the function of each */
+	struct vjoin *joins;
+
+	/* the path being walked */
+	struct vstate now;
+	uint32_t pc;
+	struct vnode *parent;
+	uint64_t distance;
+
+	struct vbranch *pending;
+	uint32_t pending_count;
+	uint32_t pending_room;
+	struct vnode *nodes;
+	uint32_t node_count;
+	uint32_t next_id;
+	uint64_t steps;
+
+	char *log;
+	size_t log_size;
+};
+
+static inline struct vreg *vreg_at(struct verifier *v, unsigned int reg)
+{
+	return &vstate_top(&v->now)->regs[reg];
+}
+
+/* Writes the report; returns -EACCES. @cure: what would make the program safe. */
+__attribute__((format(printf, 3, 4))) int verify_fail(struct verifier *v, const char *cure,
+						      const char *format, ...);
+
+/* needs.c: fills v->needs. */
+int verify_needs(struct verifier *v);
+
+/* -EACCES if a register was never written. */
+int verify_reads(struct verifier *v, unsigned int reg);
+int verify_writes(struct verifier *v, unsigned int reg);
+
+/* valu.c */
+int verify_alu(struct verifier *v, struct ebpf_insn insn);
+
+/* vmem.c */
+int verify_load(struct verifier *v, struct ebpf_insn insn);
+int verify_store(struct verifier *v, struct ebpf_insn insn);
+int verify_atomic(struct verifier *v, struct ebpf_insn insn);
+
+enum vaccess { ACCESS_READ = 1, ACCESS_WRITE = 2 };
+
+/* Is [reg + off, + size) of a packet or a map's value there, and writable if asked? */
+int verify_area(struct verifier *v, const struct vreg *reg, int64_t off, uint32_t size,
+		enum vaccess access);
+
+/* vstack.c; offsets are relative to the pointer. */
+int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_insn insn);
+int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_insn insn,
+		       const struct vreg *value);
+/* Are the bytes written, and numbers? */
+int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size);
+/* Some number is written to the bytes; @certainly: to all of them. */
+int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size,
+			 bool certainly);
+
+/* vcall.c */
+int verify_call(struct verifier *v, struct ebpf_insn insn);
+int verify_local_call(struct verifier *v, struct ebpf_insn insn);
+/* Returns 1 at the program's own end, 0 after a return from a function. */
+int verify_exit(struct verifier *v);
+
+/* vjump.c: sets v->pc; returns 1 if the path cannot go on. */
+int verify_jump(struct verifier *v, struct ebpf_insn insn);
+
+/* verify.c: walk @state from @pc later; takes it over. */
+int verify_push(struct verifier *v, struct vstate *state, uint32_t pc);

@@ -1,0 +1,201 @@
+/*
+ * The stack: eight-byte slots that hold a whole register or single bytes. A pointer is in a slot whole
+ * or not at all: overwriting part of it leaves the rest unwritten.
+ */
+#include "bpf/verify_priv.h"
+
+#include <string.h>
+
+static const char *const cure_stack = "the stack of a function is 512 bytes below r10";
+static const char *const cure_init = "write the variable before it is read: T x = {0};";
+
+/* First and last byte of an access as positions 0..511 from the stack's low end. */
+struct span {
+	uint32_t first, last;
+	bool fixed;
+};
+
+static int span_of(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size,
+		   struct span *ret_span)
+{
+	int64_t low = base->off + off + base->var.r64.smin + EBPF_STACK_SIZE;
+	int64_t high = base->off + off + base->var.r64.smax + EBPF_STACK_SIZE + (int64_t)size;
+
+	if (size == 0 || low < 0 || high > EBPF_STACK_SIZE)
+		return verify_fail(v, cure_stack, "%u bytes at r10%+lld..%+lld are not in the stack",
+				   size, (long long)(low - EBPF_STACK_SIZE),
+				   (long long)(high - EBPF_STACK_SIZE));
+	*ret_span = (struct span){(uint32_t)low, (uint32_t)(high - 1), scalar_is_const(&base->var)};
+	return 0;
+}
+
+static uint32_t slot_index(uint32_t position)
+{
+	return (EBPF_STACK_SIZE - 1 - position) / 8;
+}
+
+/* The slot of a byte; makes room up to it. */
+static struct vslot *slot_for(struct vframe *frame, uint32_t position)
+{
+	uint32_t index = slot_index(position);
+
+	while (frame->slot_count <= index)
+		memset(&frame->slots[frame->slot_count++], 0, sizeof(frame->slots[0]));
+	return &frame->slots[index];
+}
+
+static bool is_zero(const struct vreg *reg)
+{
+	return reg->type == V_SCALAR && scalar_is_const(&reg->var) && reg->var.bits.value == 0;
+}
+
+/* A slot's register as bytes: a number's eight, none of a pointer. */
+static void slot_to_bytes(struct vslot *slot)
+{
+	if (!slot->spilled)
+		return;
+	slot->spilled = 0;
+	slot->init = slot->reg.type == V_SCALAR ? 0xff : 0;
+	slot->zero = is_zero(&slot->reg) ? 0xff : 0;
+}
+
+int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_insn insn,
+		       const struct vreg *value)
+{
+	struct vframe *frame = v->now.frames[base->frame];
+	uint32_t size = ebpf_size_bytes(insn.code), position;
+	struct span span;
+	struct vslot *slot;
+	int err = span_of(v, base, insn.off, size, &span);
+
+	if (err)
+		return err;
+	if (vreg_is_pointer(value) && (size != 8 || span.first % 8 || !span.fixed))
+		return verify_fail(v, "store pointers whole, aligned, at a constant offset",
+				   "part of a pointer would be stored, or to an unknown place");
+	/* the callee's stack is gone when the caller looks */
+	if (value->type == V_STACK && value->frame > base->frame)
+		return verify_fail(v, "do not store the address of a local variable there",
+				   "a pointer to a function's stack would outlive the function");
+	if (!span.fixed)
+		return verify_stack_clobber(v, base, insn.off, size, false);
+	if (size == 8 && span.first % 8 == 0) {
+		slot = slot_for(frame, span.first);
+		*slot = (struct vslot){.spilled = 1, .reg = *value};
+		return 0;
+	}
+	for (position = span.first; position <= span.last; position++) {
+		uint8_t bit = (uint8_t)(1u << (position % 8));
+
+		slot = slot_for(frame, position);
+		slot_to_bytes(slot);
+		slot->init |= bit;
+		slot->zero = is_zero(value) ? slot->zero | bit : slot->zero & (uint8_t)~bit;
+	}
+	return 0;
+}
+
+int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size,
+			 bool certainly)
+{
+	struct vframe *frame = v->now.frames[base->frame];
+	struct span span;
+	uint32_t position;
+	int err = span_of(v, base, off, size, &span);
+
+	if (err)
+		return err;
+	for (position = span.first; position <= span.last; position++) {
+		struct vslot *slot = slot_for(frame, position);
+		uint8_t bit = (uint8_t)(1u << (position % 8));
+
+		slot_to_bytes(slot);
+		slot->zero &= (uint8_t)~bit;
+		if (certainly && span.fixed)
+			slot->init |= bit;
+	}
+	return 0;
+}
+
+static bool byte_written(const struct vframe *frame, uint32_t position, bool *ret_pointer)
+{
+	const struct vslot *slot = &frame->slots[slot_index(position)];
+
+	*ret_pointer = false;
+	if (slot_index(position) >= frame->slot_count)
+		return false;
+	if (slot->spilled) {
+		*ret_pointer = slot->reg.type != V_SCALAR;
+		return slot->reg.type == V_SCALAR;
+	}
+	return slot->init >> (position % 8) & 1;
+}
+
+int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size)
+{
+	const struct vframe *frame = v->now.frames[base->frame];
+	struct span span;
+	uint32_t position;
+	bool pointer;
+	int err = span_of(v, base, off, size, &span);
+
+	if (err)
+		return err;
+	for (position = span.first; position <= span.last; position++) {
+		if (byte_written(frame, position, &pointer))
+			continue;
+		if (pointer)
+			return verify_fail(v, "read pointers back whole, into a register",
+					   "a pointer on the stack (r10%+d) would be read as data",
+					   (int)position - EBPF_STACK_SIZE);
+		return verify_fail(v, cure_init, "the stack at r10%+d was never written",
+				   (int)position - EBPF_STACK_SIZE);
+	}
+	return 0;
+}
+
+static bool all_zero(const struct vframe *frame, const struct span *span)
+{
+	uint32_t position;
+
+	for (position = span->first; position <= span->last; position++) {
+		const struct vslot *slot = &frame->slots[slot_index(position)];
+
+		if (slot->spilled ? !is_zero(&slot->reg) : !(slot->zero >> (position % 8) & 1))
+			return false;
+	}
+	return true;
+}
+
+int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_insn insn)
+{
+	struct vframe *frame = v->now.frames[base->frame];
+	struct vreg *dst = vreg_at(v, insn.dst);
+	uint32_t size = ebpf_size_bytes(insn.code);
+	struct scalar value = scalar_sized(size);
+	struct vslot *slot;
+	struct span span;
+	int err = span_of(v, base, insn.off, size, &span);
+
+	if (err)
+		return err;
+	slot = slot_index(span.first) < frame->slot_count ? &frame->slots[slot_index(span.first)] :
+							   NULL;
+	if (slot && slot->spilled && span.fixed && span.first % 8 == 0 && size == 8) {
+		if (slot->reg.type == V_SCALAR && !slot->reg.id && !scalar_is_const(&slot->reg.var))
+			slot->reg.id = v->next_id++;
+		*dst = slot->reg;
+		return 0;
+	}
+	err = verify_stack_read(v, base, insn.off, size);
+	if (err)
+		return err;
+	if (span.fixed && slot && slot->spilled && span.first % 8 == 0)
+		value = scalar_truncate(&slot->reg.var, size * 8);
+	else if (all_zero(frame, &span))
+		value = scalar_const(0);
+	if (EBPF_MODE(insn.code) == EBPF_MEMSX)
+		value = scalar_sign_extend(&value, size * 8);
+	*dst = vreg_scalar(value);
+	return 0;
+}

@@ -1,0 +1,198 @@
+/* Copies of verifier states, and when one covers another. */
+#include "bpf/vstate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDS_MAX 256
+
+/* Which id of the seen state stands for which id of the present one. */
+struct id_map {
+	uint32_t count;
+	struct {
+		uint32_t seen, now;
+	} pairs[IDS_MAX];
+};
+
+static size_t frame_size(size_t slots)
+{
+	return sizeof(struct vframe) + slots * sizeof(struct vslot);
+}
+
+struct vframe *vframe_create(void)
+{
+	struct vframe *frame = malloc(frame_size(STACK_SLOTS));
+
+	if (frame)
+		memset(frame, 0, sizeof(*frame));
+	return frame;
+}
+
+int vstate_copy(struct vstate *to, const struct vstate *from, bool trimmed)
+{
+	uint32_t i;
+
+	*to = (struct vstate){.depth = from->depth};
+	for (i = 0; i <= from->depth; i++) {
+		const struct vframe *frame = from->frames[i];
+
+		to->frames[i] = malloc(frame_size(trimmed ? frame->slot_count : STACK_SLOTS));
+		if (!to->frames[i]) {
+			vstate_finish(to);
+			return -ENOMEM;
+		}
+		memcpy(to->frames[i], frame, frame_size(frame->slot_count));
+	}
+	return 0;
+}
+
+void vstate_finish(struct vstate *state)
+{
+	uint32_t i;
+
+	for (i = 0; i < EBPF_CALL_DEPTH; i++) {
+		free(state->frames[i]);
+		state->frames[i] = NULL;
+	}
+}
+
+void vstate_each(struct vstate *state, void (*visit)(struct vreg *reg, void *arg), void *arg)
+{
+	uint32_t i, j;
+
+	for (i = 0; i <= state->depth; i++) {
+		struct vframe *frame = state->frames[i];
+
+		for (j = 0; j < EBPF_REGS; j++)
+			visit(&frame->regs[j], arg);
+		for (j = 0; j < frame->slot_count; j++)
+			if (frame->slots[j].spilled)
+				visit(&frame->slots[j].reg, arg);
+	}
+}
+
+/* The same pairing everywhere, one to one. */
+static bool ids_match(struct id_map *map, uint32_t seen, uint32_t now)
+{
+	uint32_t i;
+
+	if (!seen || !now)
+		return seen == now;
+	for (i = 0; i < map->count; i++) {
+		if (map->pairs[i].seen == seen)
+			return map->pairs[i].now == now;
+		if (map->pairs[i].now == now)
+			return false;
+	}
+	if (map->count == IDS_MAX)
+		return false;
+	map->pairs[map->count].seen = seen;
+	map->pairs[map->count++].now = now;
+	return true;
+}
+
+static bool scalars_match(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
+			  bool exactly)
+{
+	/* a number linked to others was perhaps narrowed through them: the link must be there */
+	if (seen->id && !ids_match(ids, seen->id, now->id))
+		return false;
+	return exactly ? scalar_equal(&seen->var, &now->var) : scalar_within(&seen->var, &now->var);
+}
+
+static bool reg_covers(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
+		       bool exactly)
+{
+	if (seen->type == V_NONE)
+		return !exactly || now->type == V_NONE;
+	if (seen->type != now->type)
+		return false;
+	if (seen->type == V_SCALAR)
+		return scalars_match(seen, now, ids, exactly);
+	if (seen->off != now->off || seen->frame != now->frame || seen->map != now->map)
+		return false;
+	if (exactly ? !scalar_equal(&seen->var, &now->var) : !scalar_within(&seen->var, &now->var))
+		return false;
+	switch (seen->type) {
+	case V_PKT:
+		return ids_match(ids, seen->id, now->id) &&
+		       (exactly ? seen->range == now->range : seen->range <= now->range);
+	case V_VALUE_OR_NULL:
+		return ids_match(ids, seen->id, now->id);
+	default:
+		return true;
+	}
+}
+
+static bool slot_covers(const struct vslot *seen, const struct vslot *now, struct id_map *ids,
+			bool exactly)
+{
+	uint8_t init = now->init, zero = now->zero;
+
+	if (seen->spilled)
+		return now->spilled && reg_covers(&seen->reg, &now->reg, ids, exactly);
+	if (now->spilled) {
+		/* an intact number counts as eight written bytes, a pointer as none */
+		bool number = now->reg.type == V_SCALAR;
+
+		init = number ? 0xff : 0;
+		zero = number && scalar_is_const(&now->reg.var) && !now->reg.var.bits.value ? 0xff :
+											      0;
+		if (exactly)
+			return false;
+	}
+	if (exactly)
+		return seen->init == init && seen->zero == zero;
+	return !(seen->init & ~init) && !(seen->zero & ~zero);
+}
+
+static bool frame_covers(const struct vframe *seen, const struct vframe *now, uint16_t live,
+			 uint16_t exact, struct id_map *ids, bool exactly)
+{
+	static const struct vslot nothing;
+	uint32_t i;
+
+	for (i = 0; i < EBPF_REGS; i++) {
+		if (!(live >> i & 1))
+			continue;
+		if (!(exact >> i & 1) && seen->regs[i].type == V_SCALAR &&
+		    now->regs[i].type == V_SCALAR)
+			continue;
+		if (!reg_covers(&seen->regs[i], &now->regs[i], ids, exactly))
+			return false;
+	}
+	for (i = 0; i < seen->slot_count; i++)
+		if (!slot_covers(&seen->slots[i], i < now->slot_count ? &now->slots[i] : &nothing,
+				 ids, exactly))
+			return false;
+	for (; exactly && i < now->slot_count; i++)
+		if (!slot_covers(&nothing, &now->slots[i], ids, exactly))
+			return false;
+	return true;
+}
+
+bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
+		   uint32_t pc, bool exactly)
+{
+	const uint16_t kept = 0x7c0; /* r6..r10: what a caller finds again after a call */
+	struct id_map ids;
+	uint32_t i, at;
+
+	if (seen->depth != now->depth)
+		return false;
+	ids.count = 0;
+	for (i = 0; i <= now->depth; i++) {
+		bool top = i == now->depth;
+
+		/* return_pc of frame i + 1 is where frame i goes on */
+		at = top ? pc : now->frames[i + 1]->return_pc;
+		if (!top && seen->frames[i + 1]->return_pc != at)
+			return false;
+		if (!frame_covers(seen->frames[i], now->frames[i],
+				  top ? needs[at].live : needs[at].live & kept,
+				  needs[at].exact, &ids, exactly))
+			return false;
+	}
+	return true;
+}
