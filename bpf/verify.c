@@ -106,7 +106,16 @@ static int add_node(struct verifier *v)
 	return 0;
 }
 
-/* 1: a finished state covers this one. Otherwise the state is kept and the walk goes on. */
+/*
+ * The first state at a join is always kept; later ones the more rarely the more there are, so that a
+ * long loop uses up the budget of steps before that of states.
+ */
+static bool worth_keeping(const struct verifier *v)
+{
+	return v->joins[v->pc].count == 0 || v->distance >= 8 + v->node_count / 64;
+}
+
+/* 1: a finished state covers this one. Otherwise the walk goes on. */
 static int visit_join(struct verifier *v)
 {
 	struct vjoin *join = &v->joins[v->pc];
@@ -127,7 +136,7 @@ static int visit_join(struct verifier *v)
 			return 1;
 		}
 	}
-	return add_node(v);
+	return worth_keeping(v) ? add_node(v) : 0;
 }
 
 static int step_constant(struct verifier *v, const struct ebpf_insn *insn)

@@ -1,0 +1,49 @@
+/* Objects made by hand, without ELF. */
+#include "programs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const program_maps[] = {"counters", "value", "hash", "const", NULL};
+
+struct ebpf_object *program_object(void)
+{
+	static const struct ebpf_map_def maps[] = {
+		{"counters", BPF_MAP_TYPE_ARRAY, 4, 8, 32, false, NULL},
+		{"value", BPF_MAP_TYPE_ARRAY, 4, 48, 1, false, NULL},
+		{"hash", BPF_MAP_TYPE_HASH, 8, 16, 64, false, NULL},
+		{"const", BPF_MAP_TYPE_ARRAY, 4, 64, 1, true, NULL},
+	};
+	struct ebpf_object *obj = calloc(1, sizeof(*obj));
+
+	if (!obj)
+		abort();
+	atomic_init(&obj->refs, 1);
+	obj->engine = "none";
+	memcpy(obj->maps, maps, sizeof(maps));
+	obj->map_count = sizeof(maps) / sizeof(maps[0]);
+	return obj;
+}
+
+struct ebpf_code *program_add(struct ebpf_object *obj, const char *section,
+			      const struct ebpf_insn *insns, size_t count)
+{
+	struct ebpf_code *code = &obj->progs[obj->prog_count++];
+
+	*code = (struct ebpf_code){.count = (uint32_t)count};
+	snprintf(code->name, sizeof(code->name), "test");
+	snprintf(code->section, sizeof(code->section), "%s", section);
+	code->type = ebpf_prog_type_find(section);
+	code->insns = malloc(count * sizeof(*insns) + 1);
+	if (!code->insns || !code->type)
+		abort();
+	memcpy(code->insns, insns, count * sizeof(*insns));
+	return code;
+}
+
+void program_drop(struct ebpf_object *obj)
+{
+	free(obj->progs[--obj->prog_count].insns);
+	obj->verified = obj->prepared = false;
+}

@@ -1,0 +1,20 @@
+/* Programs assembled by tests, in an object with a standard set of maps. */
+#pragma once
+
+#include "bpf/object.h"
+
+/*
+ * "counters": array of 32 u64; "value": array of one 48-byte value; "hash": u64 keys, 16-byte values;
+ * "const": read-only array of one 64-byte value.
+ */
+extern const char *const program_maps[];
+
+/* An object with these maps and no program. */
+struct ebpf_object *program_object(void);
+
+/* Adds @insns as a program of section @section; the object owns the copy. */
+struct ebpf_code *program_add(struct ebpf_object *obj, const char *section,
+			      const struct ebpf_insn *insns, size_t count);
+
+/* Forgets the last program. */
+void program_drop(struct ebpf_object *obj);
