@@ -30,6 +30,8 @@ struct sched_host {
 	void (*preempt)(void *arg, uint64_t now_ns);
 	/* It was asked and did not: take the core away by force. `attempt` counts from 1. */
 	void (*evict)(void *arg, unsigned attempt, uint64_t now_ns);
+	/* It does not give way to others on its core: let it have what they leave, until its next grant. */
+	void (*demote)(void *arg, uint64_t now_ns);
 	/* Somebody has to look at this core's state soon: wake its dataplane thread. */
 	void (*poke)(void *ctx, unsigned core);
 	void *ctx; /* for poke */
@@ -80,7 +82,10 @@ void sched_vcpu_detach(struct sched_vcpu *vcpu);
 
 /* ---- events ---- */
 
-/* There is work for it (packets, a signal, its wish). Grants it, queues it, or notes that it runs. */
+/*
+ * There is work for it (packets, a signal, its wish): grants or queues it. Told of a vcpu that holds
+ * a core (because it may be parking at this moment), it is granted again once it has parked.
+ */
 void sched_work(struct sched_vcpu *vcpu, unsigned waker_core, uint64_t now_ns);
 
 /* It gave its core back. deadline_ns 0: sleeps until work; want: has work already. */

@@ -139,7 +139,16 @@ unsigned dpu_txq_poll(struct dpu_port *port, unsigned queue, unsigned core, unsi
 /* Cheap look: has the driver published frames that were not taken yet? */
 bool dpu_txq_pending(const struct dpu_port *port, unsigned queue);
 
+/*
+ * Were frames given to receive queue `queue` that the driver, by its used_event, has not taken? For
+ * when its vcpu has parked (window.h). Meaningless while the driver runs.
+ */
+bool dpu_rxq_unseen(const struct dpu_port *port, unsigned queue);
+
 unsigned dpu_uplink_poll(struct dpu *dpu, unsigned core, unsigned budget);
+
+/* For a control thread: returns when every round that is under way now has ended. */
+void dpu_rounds_wait(struct dpu *dpu);
 
 /* ---- statistics ---- */
 

@@ -1,0 +1,129 @@
+/*
+ * dataplane_private.h - what the files of the dataplane share.
+ *
+ * Locks, in the order in which they nest: dp.control (control threads only), then the scheduler's
+ * and the DPU's own. A dp_core's scan lock is only ever tried.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "apps/leatd/dataplane.h"
+#include "leat/abi/window.h"
+#include "leat/base/bits.h"
+
+#define DP_MAX_GRANTED 64U /* places for granted vcpus on a core; the scheduler's limit is lower */
+#define DP_NO_CORE UINT32_MAX
+
+struct dp_vcpu {
+	struct dp_instance *inst;
+	unsigned index;
+	struct sched_vcpu *sched;
+	struct abi_vcpu *slot; /* in the window */
+	/* leatd's own copy of slot->grant: an instance may write over that one. Moved by grants only. */
+	_Atomic(uint32_t) grant;
+	_Atomic(uint32_t) core; /* dataplane core index while granted, or DP_NO_CORE */
+	atomic_bool demoted;	/* its threads were put into SCHED_IDLE */
+};
+
+struct dp_instance {
+	uint32_t id;
+	void *window;
+	size_t window_bytes;
+	struct dpu_port *port;
+	unsigned nr_vcpus;
+	struct dp_vcpu vcpu[ABI_MAX_VCPUS];
+	_Atomic(uint32_t) rx_vcpu; /* where frames go now: a hint */
+	atomic_bool dying;
+	/* Guarded by the enforcer's lock. */
+	int pid; /* 0: not known yet */
+	int pidfd;
+	uint32_t uid;
+	struct dp_instance *enforce_next;
+	unsigned enforce; /* enum dp_enforce bits that wait; also read without the lock */
+};
+
+enum dp_enforce {
+	DP_ENFORCE_SIGNAL = 1,	/* the preempt signal to its running threads */
+	DP_ENFORCE_DEMOTE = 2,	/* SCHED_IDLE for them */
+	DP_ENFORCE_RESTORE = 4, /* SCHED_OTHER for all */
+};
+
+struct dp_core {
+	unsigned index;
+	unsigned cpu;
+	struct abi_core *pub; /* in the control page */
+	int doorbell_fd;
+	int epoll_fd;
+	pthread_t thread;
+	bool running;
+	atomic_uint scan_lock;
+	_Atomic(struct dp_vcpu *) granted[DP_MAX_GRANTED];
+	atomic_uint nr_places; /* one past the highest place ever used */
+	_Atomic(uint32_t) nr_granted;
+	_Atomic(uint64_t) tick_ns; /* when sched_tick is due */
+	/* The thread's own. */
+	bool fifo;
+	uint64_t last_work_ns;
+	uint64_t last_uplink_ns;
+	uint64_t no_yield_until_ns;
+	uint64_t nap_ns;
+	bool rung;
+};
+
+struct dp {
+	struct dataplane_config config;
+	unsigned nr_cores;
+	struct dp_core core[SCHED_MAX_CORES];
+	struct dpu *dpu;
+	struct sched *sched;
+	struct abi_control *control_page;
+	int control_fd;
+	pthread_mutex_t control;
+	atomic_bool stopping;
+	_Atomic(struct dpu_uplink *) uplink;
+	_Atomic(int) uplink_state;
+	pthread_t uplink_thread;
+	bool netns_made;
+	bool tap_made;
+	int netns_fd; /* guarded by uplink_state: valid once that is 0 */
+};
+
+extern struct dp dp;
+
+static inline uint64_t dp_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+}
+
+void dp_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* dataplane_grant.c */
+void dp_sched_host_init(struct sched_host *ret_host);
+void dp_deferred_flush(void);
+unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns);
+void dp_work(void *owner, unsigned queue, unsigned core, uint64_t now_ns);
+unsigned dp_steer(void *owner, uint32_t flow_hash);
+void dp_vcpu_unplace(struct dp_vcpu *vcpu);
+
+/* dataplane_thread.c */
+void *dp_thread_main(void *core);
+
+/* dataplane_netns.c */
+int dp_netns_open(const char *name, bool *ret_made);
+void dp_netns_remove(const char *name);
+int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix, bool *ret_made);
+
+/* dataplane_enforce.c */
+int dp_enforcer_start(void);
+void dp_enforcer_stop(void);
+void dp_enforce(struct dp_instance *inst, unsigned what);
+void dp_enforce_forget(struct dp_instance *inst);
+
+/* proxy.c */
+void proxy_stop(void);

@@ -1,0 +1,209 @@
+/*
+ * dataplane_thread.c - the loop of a core's dataplane thread, and how it shares the core.
+ *
+ *	nobody holds the core	poll for a moment after the last work, then sleep until rung
+ *	all here give way	take turns with the kthreads by sched_yield
+ *	somebody does not	sleep with a short timer, at real-time priority, so that a spinner
+ *				cannot delay a round; rung when frames wait
+ *
+ * Figures behind this: ARCHITECTURE.md, "Rounds".
+ */
+#include "apps/leatd/dataplane_private.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define POLL_NS 60000U		/* an idle core polls so long after the last work */
+#define UPLINK_ACTIVE_NS 100000U /* read the uplink in every round so long after the last frame */
+#define UPLINK_EVERY_NS 20000U	/* else so often while we are awake */
+#define UPLINK_BUDGET 32U
+#define NAP_MIN_NS 50000U	/* timer of a sleeping thread whose core is held */
+#define NAP_MAX_NS 400000U
+#define YIELD_LONG_NS 300000U	/* a yield that took so long met somebody who does not give way */
+#define NO_YIELD_NS 5000000U	/* then sleep instead for that long */
+
+static void class_set(struct dp_core *core, bool fifo)
+{
+	struct sched_param param = {.sched_priority = fifo ? 1 : 0};
+
+	if (core->fifo == fifo)
+		return;
+	/* where real-time is refused (some cgroups), the nice value of start remains */
+	sched_setscheduler(0, fifo ? SCHED_FIFO : SCHED_OTHER, &param);
+	core->fifo = fifo;
+}
+
+static void publish(struct dp_core *core, enum abi_dp_state state, uint64_t wake_ns)
+{
+	core->pub->wake_ns = wake_ns;
+	/* seq_cst: pairs with the fence of who publishes frames and then reads the state */
+	__atomic_store_n(&core->pub->state, state, __ATOMIC_SEQ_CST);
+}
+
+/* The part of the round that serves the uplink; a read costs 0.3 us even when nothing is there. */
+static unsigned uplink_round(struct dp_core *core, uint64_t now_ns)
+{
+	static _Atomic(uint64_t) looked_ns, active_ns;
+	uint64_t looked = atomic_load_explicit(&looked_ns, memory_order_relaxed);
+	uint64_t active = atomic_load_explicit(&active_ns, memory_order_relaxed);
+	unsigned n;
+
+	if (!core->rung && now_ns - active > UPLINK_ACTIVE_NS && now_ns - looked < UPLINK_EVERY_NS)
+		return 0;
+	atomic_store_explicit(&looked_ns, now_ns, memory_order_relaxed);
+	n = dpu_uplink_poll(dp.dpu, core->index, UPLINK_BUDGET);
+	if (n)
+		atomic_store_explicit(&active_ns, now_ns, memory_order_relaxed);
+	return n;
+}
+
+static void tick(struct dp_core *core, uint64_t now_ns)
+{
+	struct sched_core_view view;
+
+	if (now_ns < atomic_load_explicit(&core->tick_ns, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&core->tick_ns, SCHED_NEVER, memory_order_relaxed);
+	uint64_t next_ns = sched_tick(dp.sched, core->index, now_ns);
+	uint64_t never = SCHED_NEVER;
+
+	/* unless somebody asked for an earlier one meanwhile */
+	atomic_compare_exchange_strong(&core->tick_ns, &never, next_ns);
+	sched_core_view_get(dp.sched, core->index, &view);
+	core->pub->waiting = view.waiting;
+	core->pub->spinner = view.spinner;
+	core->pub->grants = view.granted;
+}
+
+static bool holds_nothing(const struct dp_core *core)
+{
+	return atomic_load_explicit(&core->nr_granted, memory_order_relaxed) == 0;
+}
+
+static unsigned dp_round(struct dp_core *core, uint64_t now_ns)
+{
+	bool everywhere = core->rung || holds_nothing(core);
+	unsigned n;
+
+	dpu_round_begin(dp.dpu, core->index, now_ns);
+	n = dp_core_scan(core, core->index, now_ns);
+	for (unsigned i = 0; everywhere && i < dp.nr_cores; i++)
+		if (i != core->index)
+			n += dp_core_scan(&dp.core[i], core->index, now_ns);
+	n += uplink_round(core, now_ns);
+	tick(core, now_ns);
+	dp_deferred_flush();
+	dpu_round_end(dp.dpu, core->index);
+	core->rung = false;
+	core->pub->round_ns = now_ns;
+	if (n)
+		core->last_work_ns = now_ns;
+	return n;
+}
+
+/* Sleeps until rung, until the uplink has something, or for timeout_ns. */
+static void sleep_rung(struct dp_core *core, uint64_t timeout_ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(timeout_ns / 1000000000U),
+			      .tv_nsec = (long)(timeout_ns % 1000000000U)};
+	struct epoll_event event[2];
+	uint64_t count;
+	int n;
+
+	n = epoll_pwait2(core->epoll_fd, event, 2, timeout_ns == SCHED_NEVER ? NULL : &ts, NULL);
+	for (int i = 0; i < n; i++) {
+		core->rung = true;
+		if (event[i].data.fd == core->doorbell_fd &&
+		    read(core->doorbell_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+			dp_log("doorbell of core %u: read fails", core->cpu);
+	}
+}
+
+/* Says that it sleeps, looks once more, sleeps. */
+static void sleep_until(struct dp_core *core, uint64_t now_ns, uint64_t wake_ns)
+{
+	publish(core, ABI_DP_SLEEP, wake_ns);
+	if (dp_round(core, now_ns) == 0 && !atomic_load(&dp.stopping)) {
+		uint64_t tick_ns = atomic_load_explicit(&core->tick_ns, memory_order_relaxed);
+
+		if (tick_ns < wake_ns) {
+			wake_ns = tick_ns;
+			publish(core, ABI_DP_SLEEP, wake_ns);
+		}
+		now_ns = dp_now_ns();
+		if (wake_ns > now_ns)
+			sleep_rung(core, wake_ns == SCHED_NEVER ? wake_ns : wake_ns - now_ns);
+	}
+}
+
+static void idle_core(struct dp_core *core, uint64_t now_ns)
+{
+	class_set(core, false);
+	if (now_ns - core->last_work_ns < POLL_NS) {
+		publish(core, ABI_DP_POLL, 0);
+		cpu_relax();
+		return;
+	}
+	sleep_until(core, now_ns, atomic_load_explicit(&core->tick_ns, memory_order_relaxed));
+}
+
+static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
+{
+	uint64_t after_ns;
+
+	if (now_ns < core->no_yield_until_ns || core->pub->spinner) {
+		class_set(core, true);
+		core->nap_ns = n ? NAP_MIN_NS : MIN(core->nap_ns * 2, (uint64_t)NAP_MAX_NS);
+		core->nap_ns = MAX(core->nap_ns, (uint64_t)NAP_MIN_NS);
+		sleep_until(core, now_ns, now_ns + core->nap_ns);
+		return;
+	}
+	class_set(core, false);
+	publish(core, ABI_DP_YIELD, 0);
+	sched_yield();
+	after_ns = dp_now_ns();
+	if (after_ns - now_ns > YIELD_LONG_NS)
+		core->no_yield_until_ns = after_ns + NO_YIELD_NS;
+}
+
+static void thread_prepare(const struct dp_core *core)
+{
+	cpu_set_t set;
+	sigset_t signals;
+	char name[16];
+
+	snprintf(name, sizeof(name), "leat-dp/%u", core->cpu);
+	pthread_setname_np(pthread_self(), name);
+	CPU_ZERO(&set);
+	CPU_SET(core->cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
+	sigfillset(&signals);
+	sigdelset(&signals, SIGBUS);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+void *dp_thread_main(void *arg)
+{
+	struct dp_core *core = arg;
+	uint64_t now_ns;
+	unsigned n;
+
+	thread_prepare(core);
+	while (!atomic_load_explicit(&dp.stopping, memory_order_relaxed)) {
+		now_ns = dp_now_ns();
+		n = dp_round(core, now_ns);
+		if (holds_nothing(core))
+			idle_core(core, now_ns);
+		else
+			held_core(core, now_ns, n);
+	}
+	publish(core, ABI_DP_ABSENT, 0);
+	return NULL;
+}

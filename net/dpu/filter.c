@@ -1,0 +1,174 @@
+/*
+ * filter.c - the verified programs between a port's queues and everybody else.
+ *
+ * Each port has an instance of its filter's maps. Both directions run on the frame's private copy;
+ * without a program nothing passes.
+ */
+#include "net/dpu/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/bpf.h"
+#include "leat/abi/filter.h"
+
+struct dpu_filter {
+	struct ebpf_object *object;
+	struct ebpf_instance *instance;
+	const struct ebpf_prog *egress;
+	const struct ebpf_prog *ingress;
+	struct ebpf_map *counters;
+};
+
+static void context_fill(struct leat_pkt_ctx *ctx, const struct dpu_port *port,
+			 const struct dpu_frame *frame, uint64_t now_ns)
+{
+	*ctx = (struct leat_pkt_ctx){
+		.data = (uintptr_t)frame->head,
+		.data_end = (uintptr_t)frame->head + frame->head_bytes,
+		.now_ns = now_ns,
+		.len = frame->len,
+		.instance = port->config.id,
+		.tenant = port->config.tenant,
+		.gso_size = frame->hdr.hdr.gso_size,
+		.tag = port->config.tag,
+	};
+	if (frame->hdr.hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		ctx->flags |= LEAT_PKT_CSUM_PARTIAL;
+	if (frame->hdr.hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		ctx->flags |= LEAT_PKT_GSO;
+}
+
+/* May the frame leave the port? Counts the execution; on no, the reason. */
+bool dpu_filter_egress(struct dpu_port *port, const struct dpu_frame *frame, uint64_t now_ns,
+		       dpu_counter *runs, enum dpu_drop *ret_drop)
+{
+	/* acquire: pairs with the exchange in dpu_port_set_filter */
+	struct dpu_filter *filter = atomic_load_explicit(&port->filter, memory_order_acquire);
+	struct leat_pkt_ctx ctx;
+
+	*ret_drop = DPU_DROP_NO_FILTER;
+	if (!filter || !filter->egress)
+		return false;
+	context_fill(&ctx, port, frame, now_ns);
+	dpu_count_owned(runs, 1); /* the queue's lock is held */
+	*ret_drop = DPU_DROP_EGRESS;
+	return (uint32_t)ebpf_prog_run(filter->egress, &ctx) == LEAT_PASS;
+}
+
+/* May the frame enter the port? from: the sending port, NULL for the uplink. */
+bool dpu_filter_ingress(struct dpu_port *port, const struct dpu_frame *frame,
+			const struct dpu_port *from, uint64_t now_ns, dpu_counter *runs,
+			enum dpu_drop *ret_drop)
+{
+	struct dpu_filter *filter = atomic_load_explicit(&port->filter, memory_order_acquire);
+	struct leat_pkt_ctx ctx;
+
+	*ret_drop = DPU_DROP_NO_FILTER;
+	if (!filter || !filter->ingress)
+		return false;
+	context_fill(&ctx, port, frame, now_ns);
+	if (from) {
+		ctx.port = from->config.id;
+		ctx.peer_tenant = from->config.tenant;
+	} else {
+		ctx.flags |= LEAT_PKT_FROM_UPLINK;
+	}
+	dpu_count_owned(runs, 1); /* the queue's lock is held */
+	*ret_drop = DPU_DROP_INGRESS;
+	return (uint32_t)ebpf_prog_run(filter->ingress, &ctx) == LEAT_PASS;
+}
+
+static void filter_destroy(struct dpu_filter *filter)
+{
+	if (!filter)
+		return;
+	ebpf_instance_destroy(filter->instance);
+	ebpf_object_unref(filter->object);
+	free(filter);
+}
+
+/* Tells the filter's maps whom it stands before. */
+static int identity_set(struct dpu_filter *filter, const struct dpu_port_config *config)
+{
+	struct ebpf_map *map = ebpf_instance_map(filter->instance, LEAT_MAP_IDENTITY);
+	struct ebpf_map_info info;
+	struct leat_identity identity = {
+		.ipv4 = config->ipv4_be,
+		.tenant = config->tenant,
+		.ipv4_prefix = (uint8_t)config->prefix_len,
+		.instance = config->id,
+	};
+	uint32_t zero = 0;
+
+	if (!map)
+		return 0; /* a filter may leave it out */
+	ebpf_map_info(map, &info);
+	if (info.key_size != sizeof(zero) || info.value_size != sizeof(identity))
+		return -EINVAL;
+	memcpy(identity.mac, config->mac, sizeof(identity.mac));
+	return ebpf_map_update(map, &zero, &identity, 0);
+}
+
+static int filter_create(struct ebpf_object *object, const struct dpu_port_config *config,
+			 struct dpu_filter **ret_filter)
+{
+	struct dpu_filter *filter = calloc(1, sizeof(*filter));
+	struct ebpf_map_info info;
+	int r;
+
+	if (!filter)
+		return -ENOMEM;
+	filter->object = ebpf_object_ref(object);
+	r = ebpf_instance_create(object, &filter->instance);
+	if (!r)
+		r = identity_set(filter, config);
+	if (r) {
+		filter_destroy(filter);
+		return r;
+	}
+	filter->egress = ebpf_instance_prog(filter->instance, LEAT_SEC_EGRESS);
+	filter->ingress = ebpf_instance_prog(filter->instance, LEAT_SEC_INGRESS);
+	filter->counters = ebpf_instance_map(filter->instance, LEAT_MAP_COUNTERS);
+	if (filter->counters) {
+		ebpf_map_info(filter->counters, &info);
+		if (info.key_size != sizeof(uint32_t) || info.value_size != sizeof(uint64_t))
+			filter->counters = NULL;
+	}
+	*ret_filter = filter;
+	return 0;
+}
+
+int dpu_port_set_filter(struct dpu_port *port, struct ebpf_object *object)
+{
+	struct dpu_filter *filter = NULL;
+	struct dpu_filter *old;
+	int r;
+
+	if (object) {
+		r = filter_create(object, &port->config, &filter);
+		if (r)
+			return r;
+	}
+	pthread_mutex_lock(&port->dpu->control);
+	/* release: rounds that see the new filter see it whole */
+	old = atomic_exchange_explicit(&port->filter, filter, memory_order_acq_rel);
+	dpu_synchronize(port->dpu);
+	pthread_mutex_unlock(&port->dpu->control);
+	filter_destroy(old);
+	return 0;
+}
+
+int dpu_port_filter_counter(struct dpu_port *port, uint32_t index, uint64_t *ret_value)
+{
+	struct dpu_filter *filter;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&port->dpu->control);
+	filter = atomic_load_explicit(&port->filter, memory_order_relaxed);
+	if (filter && filter->counters)
+		r = ebpf_map_lookup(filter->counters, &index, ret_value);
+	pthread_mutex_unlock(&port->dpu->control);
+	return r;
+}

@@ -1,0 +1,218 @@
+/*
+ * private.h - the structures that the files of net/dpu/ share.
+ *
+ * Who guards what: a queue's ring state belongs to whoever holds its lock (taken by trylock only);
+ * the table of ports and a port's filter are replaced as a whole by a control thread that holds
+ * dpu.control, and freed after dpu_synchronize(). Counters are relaxed atomics.
+ */
+#pragma once
+
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+#include "leat/abi/netdev.h"
+#include "leat/base/bits.h"
+#include "net/dpu/dpu.h"
+
+#define DPU_CHAIN_MAX 128U	  /* descriptors that one frame may have */
+#define DPU_HEAD_BYTES 256U	  /* private copy of a frame's begin */
+#define DPU_FRAME_MAX (65535U + 18U) /* a whole IP packet behind a tagged Ethernet header */
+#define DPU_TOUCHED_MAX 64U	  /* receive queues given frames within one poll */
+#define DPU_GROUP_MAX 64U	  /* receivers of one broadcast frame */
+#define DPU_HOLD_NS 200000U	  /* how long a frame waits for a receiver without buffers */
+#define DPU_ETH_BYTES 14U
+#define DPU_MIN_BYTES 60U
+
+#define DPU_HDR_BYTES sizeof(struct virtio_net_hdr_mrg_rxbuf)
+
+#define DPU_FEATURES                                                                               \
+	(ABI_NET_F_CSUM | ABI_NET_F_GUEST_CSUM | ABI_NET_F_MTU | ABI_NET_F_MAC |                   \
+	 ABI_NET_F_GUEST_TSO4 | ABI_NET_F_GUEST_TSO6 | ABI_NET_F_HOST_TSO4 | ABI_NET_F_HOST_TSO6 | \
+	 ABI_NET_F_MRG_RXBUF | ABI_NET_F_MQ | ABI_F_VERSION_1)
+
+typedef _Atomic(uint64_t) dpu_counter;
+
+/* One writer at a time (the lock's holder), or rare: a relaxed add is enough. */
+static inline void dpu_count(dpu_counter *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* For counters that only a lock's holder moves: no locked instruction. */
+static inline void dpu_count_owned(dpu_counter *counter, uint64_t n)
+{
+	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, v + n, memory_order_relaxed);
+}
+
+static inline bool dpu_trylock(atomic_uint *lock)
+{
+	/* acquire: pairs with dpu_unlock's release */
+	return atomic_load_explicit(lock, memory_order_relaxed) == 0 &&
+	       atomic_exchange_explicit(lock, 1, memory_order_acquire) == 0;
+}
+
+static inline void dpu_unlock(atomic_uint *lock)
+{
+	atomic_store_explicit(lock, 0, memory_order_release);
+}
+
+/* A split virtqueue, checked once; `lock` guards all but the atomics. */
+struct dpu_vq {
+	atomic_uint lock;
+	_Atomic(uint32_t) reason; /* enum dpu_reason */
+	uint16_t size;
+	uint16_t next_avail; /* what was taken so far */
+	uint16_t used_idx;   /* what was given back so far; published at the end of a poll */
+	volatile struct vring_desc *desc;
+	volatile struct vring_avail *avail;
+	volatile struct vring_used *used;
+	uint64_t held_since_ns; /* transmit: the first frame waits for its receiver since; 0: no */
+	dpu_counter packets;
+	dpu_counter bytes;
+	dpu_counter filter_runs;
+} __attribute__((aligned(64)));
+
+struct dpu_seg {
+	uint8_t *base;
+	uint32_t bytes;
+};
+
+/* A frame in flight. Payload behind the head stays in the sender's window until it is copied. */
+struct dpu_frame {
+	struct virtio_net_hdr_mrg_rxbuf hdr; /* judged; what the receiver gets */
+	uint8_t *head;			     /* private */
+	uint32_t head_bytes;
+	uint32_t len; /* head and payload */
+	unsigned nr_segs;
+	struct dpu_seg seg[DPU_CHAIN_MAX]; /* payload behind the head */
+	uint8_t copy[DPU_HEAD_BYTES] __attribute__((aligned(16)));
+};
+
+/* Receive buffers found for a frame, not yet taken. */
+struct dpu_room {
+	unsigned nr_heads;
+	unsigned nr_segs;
+	uint16_t head[DPU_CHAIN_MAX];
+	uint8_t segs_of[DPU_CHAIN_MAX];
+	struct dpu_seg seg[DPU_CHAIN_MAX];
+};
+
+struct dpu_filter; /* filter.c */
+
+struct dpu_port {
+	struct dpu *dpu;
+	struct dpu_port_config config;
+	uint64_t mac_key;
+	_Atomic(struct dpu_filter *) filter;
+	atomic_uint start_lock;
+	_Atomic(uint32_t) started; /* 0: no DRIVER_OK yet, 1: rings bound (release), 2: refused */
+	_Atomic(bool) fault;	   /* set by the SIGBUS handler */
+	uint64_t features;	   /* accepted; valid once started */
+	dpu_counter drops_tx[DPU_DROP_COUNT];
+	dpu_counter drops_rx[DPU_DROP_COUNT];
+	struct dpu_vq *txq; /* nr_queue_pairs each */
+	struct dpu_vq *rxq;
+};
+
+struct dpu_slot {
+	uint64_t key;
+	struct dpu_port *port; /* NULL: empty */
+};
+
+/* An immutable snapshot of who is there: all ports, and open-addressed by MAC and by IPv4. */
+struct dpu_table {
+	unsigned nr_ports;
+	unsigned nr_slots; /* power of two, at least twice nr_ports */
+	struct dpu_port **port;
+	struct dpu_slot *by_mac;
+	struct dpu_slot *by_ip;
+};
+
+struct dpu_touch {
+	struct dpu_port *port;
+	unsigned queue;
+};
+
+struct dpu_core {
+	_Atomic(uint64_t) seq; /* odd: in a round. Written by the core's thread only */
+	uint64_t now_ns;
+	unsigned nr_touched;
+	struct dpu_touch touched[DPU_TOUCHED_MAX];
+} __attribute__((aligned(64)));
+
+struct dpu {
+	struct dpu_config config;
+	pthread_mutex_t control; /* attach, detach, filters; the first of all locks */
+	_Atomic(struct dpu_table *) table;
+	_Atomic(struct dpu_uplink *) uplink;
+	struct dpu_core core[DPU_MAX_CORES];
+};
+
+/* What became of a frame. */
+enum dpu_outcome {
+	DPU_DONE, /* delivered or dropped: give the buffer back */
+	DPU_BUSY, /* the receiver is busy: leave it where it is */
+};
+
+/* dpu.c */
+void dpu_synchronize(struct dpu *dpu);
+void dpu_touch(struct dpu_core *core, struct dpu_port *port, unsigned queue);
+void dpu_touched_flush(struct dpu *dpu, unsigned core);
+
+/* table.c */
+struct dpu_port *dpu_table_by_mac(const struct dpu_table *table, uint64_t mac_key);
+struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be);
+int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu_table **ret_table);
+uint64_t dpu_mac_key(const uint8_t mac[6]);
+
+/* vq.c: the caller holds the queue's lock */
+int dpu_vq_bind(struct dpu_vq *vq, const struct abi_netq *netq, const struct dpu_port *port);
+void dpu_vq_stop(struct dpu_port *port, struct dpu_vq *vq, enum dpu_reason reason);
+int dpu_vq_peek(struct dpu_port *port, struct dpu_vq *vq, uint16_t index, bool device_writes,
+		struct dpu_seg *segs, unsigned max_segs, uint16_t *ret_head);
+void dpu_vq_push(struct dpu_vq *vq, uint16_t head, uint32_t bytes);
+void dpu_vq_publish(struct dpu_vq *vq);
+
+/* queue.c */
+int dpu_rxq_find(struct dpu_port *port, struct dpu_vq *rxq, uint32_t bytes,
+		 struct dpu_room *ret_room);
+void dpu_rxq_put(struct dpu_vq *rxq, const struct dpu_room *room, struct dpu_frame *frame);
+bool dpu_port_ready(struct dpu_port *port);
+
+/* offload.c */
+int dpu_offload_check(struct dpu_frame *frame, uint16_t mtu, enum dpu_drop *ret_drop);
+
+/* filter.c */
+bool dpu_filter_egress(struct dpu_port *port, const struct dpu_frame *frame, uint64_t now_ns,
+		       dpu_counter *runs, enum dpu_drop *ret_drop);
+bool dpu_filter_ingress(struct dpu_port *port, const struct dpu_frame *frame,
+			const struct dpu_port *from, uint64_t now_ns, dpu_counter *runs,
+			enum dpu_drop *ret_drop);
+
+/* switch.c */
+enum dpu_outcome dpu_switch_from_port(struct dpu *dpu, unsigned core, struct dpu_port *from,
+				      struct dpu_vq *txq, struct dpu_frame *frame);
+enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct dpu_uplink *uplink,
+					struct dpu_frame *frame);
+
+/* arp.c */
+struct dpu_arp {
+	uint8_t sender_mac[6];
+	uint32_t sender_ip_be;
+	uint32_t target_ip_be;
+};
+bool dpu_arp_is_request(const struct dpu_frame *frame, struct dpu_arp *ret_arp);
+void dpu_arp_reply(const struct dpu_arp *request, const uint8_t mac[6], struct dpu_frame *ret_frame);
+
+/* uplink.c */
+int dpu_uplink_send(struct dpu_uplink *uplink, const struct dpu_frame *frame);
+void dpu_uplink_drop(struct dpu_uplink *uplink, enum dpu_drop drop);
+
+/* sigbus.c */
+int dpu_sigbus_watch(struct dpu_port *port);
+void dpu_sigbus_unwatch(struct dpu_port *port);

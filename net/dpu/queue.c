@@ -1,0 +1,290 @@
+/*
+ * queue.c - frames out of transmit queues and into receive queues.
+ *
+ * What anybody will judge (the virtio-net header and the frame's first DPU_HEAD_BYTES) is copied to
+ * private memory before it is looked at, and delivered from there; the payload behind it is copied
+ * once, from the sender's buffer to the receiver's.
+ */
+#include "net/dpu/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Copies the register block and binds all queues. 0 or enum dpu_reason. */
+static int port_bind(struct dpu_port *port)
+{
+	const struct abi_netdev *dev = abi_netdev_of(port->config.window);
+	uint64_t features = __atomic_load_n(&dev->driver_features, __ATOMIC_RELAXED);
+	int reason;
+
+	if ((features & ~DPU_FEATURES) || !(features & ABI_F_VERSION_1) ||
+	    !(features & ABI_NET_F_GUEST_CSUM))
+		return DPU_REASON_FEATURES;
+	port->features = features;
+	for (unsigned i = 0; i < port->config.nr_queue_pairs; i++) {
+		struct abi_netq rx, tx;
+
+		memcpy(&rx, &dev->queue[2 * i], sizeof(rx));
+		memcpy(&tx, &dev->queue[2 * i + 1], sizeof(tx));
+		BARRIER(); /* what is checked is the copy */
+		reason = dpu_vq_bind(&port->rxq[i], &rx, port);
+		if (!reason)
+			reason = dpu_vq_bind(&port->txq[i], &tx, port);
+		if (reason)
+			return reason;
+	}
+	return 0;
+}
+
+static void port_start(struct dpu_port *port)
+{
+	struct abi_netdev *dev = abi_netdev_of(port->config.window);
+	int reason;
+
+	if (!dpu_trylock(&port->start_lock))
+		return;
+	if (atomic_load_explicit(&port->started, memory_order_relaxed) == 0) {
+		reason = port_bind(port);
+		__atomic_store_n(&dev->device_reason, (uint32_t)reason, __ATOMIC_RELAXED);
+		/* release: the driver that sees the status sees the reason */
+		__atomic_store_n(&dev->device_status,
+				 reason ? ABI_NET_S_FAILED : ABI_NET_S_DRIVER_OK, __ATOMIC_RELEASE);
+		for (unsigned i = 0; reason && i < port->config.nr_queue_pairs; i++) {
+			atomic_store_explicit(&port->txq[i].reason, reason, memory_order_relaxed);
+			atomic_store_explicit(&port->rxq[i].reason, reason, memory_order_relaxed);
+		}
+		/* release: pairs with dpu_port_ready's acquire, for the bound rings */
+		atomic_store_explicit(&port->started, reason ? 2 : 1, memory_order_release);
+	}
+	dpu_unlock(&port->start_lock);
+}
+
+/* Are the rings bound? Binds them when the driver has just said DRIVER_OK. */
+bool dpu_port_ready(struct dpu_port *port)
+{
+	uint32_t started = atomic_load_explicit(&port->started, memory_order_acquire);
+	const struct abi_netdev *dev = abi_netdev_of(port->config.window);
+
+	if (likely(started))
+		return started == 1;
+	if (port->config.ipv4_be == 0)
+		return false;
+	/* acquire: pairs with the driver's release of its status */
+	if (!(__atomic_load_n(&dev->driver_status, __ATOMIC_ACQUIRE) & ABI_NET_S_DRIVER_OK))
+		return false;
+	port_start(port);
+	return atomic_load_explicit(&port->started, memory_order_acquire) == 1;
+}
+
+bool dpu_txq_pending(const struct dpu_port *port, unsigned queue)
+{
+	const struct dpu_vq *vq = &port->txq[queue];
+	const struct abi_netdev *dev = abi_netdev_of(port->config.window);
+	uint32_t started = atomic_load_explicit(&port->started, memory_order_acquire);
+
+	if (started != 1)
+		return started == 0 && port->config.ipv4_be &&
+		       (__atomic_load_n(&dev->driver_status, __ATOMIC_RELAXED) & ABI_NET_S_DRIVER_OK);
+	/* a hint: the poll that follows reads it again with acquire */
+	return atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE &&
+	       __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) != vq->next_avail;
+}
+
+bool dpu_rxq_unseen(const struct dpu_port *port, unsigned queue)
+{
+	const struct dpu_vq *vq = &port->rxq[queue];
+	uint16_t seen;
+
+	if (atomic_load_explicit(&port->started, memory_order_acquire) != 1 ||
+	    atomic_load_explicit(&vq->reason, memory_order_relaxed) != DPU_REASON_NONE)
+		return false;
+	/* acquire: what the driver wrote before it parked */
+	seen = __atomic_load_n(&vq->avail->ring[vq->size], __ATOMIC_ACQUIRE);
+	/* 0: a driver that does not keep used_event; it must look again itself after parking */
+	return seen != 0 && seen != __atomic_load_n(&vq->used_idx, __ATOMIC_RELAXED);
+}
+
+/* Copies `bytes` from the front of the segment list, and shortens the list. */
+static void segs_copy_out(struct dpu_frame *frame, void *dst, uint32_t bytes)
+{
+	struct dpu_seg *seg = frame->seg;
+	uint8_t *to = dst;
+	unsigned gone = 0;
+
+	while (bytes) {
+		uint32_t n = MIN(bytes, seg[gone].bytes);
+
+		memcpy(to, seg[gone].base, n);
+		to += n;
+		bytes -= n;
+		seg[gone].base += n;
+		seg[gone].bytes -= n;
+		if (seg[gone].bytes == 0)
+			gone++;
+	}
+	frame->nr_segs -= gone;
+	if (gone)
+		memmove(seg, seg + gone, frame->nr_segs * sizeof(*seg));
+}
+
+/* Makes a frame of the next chain. 1, 0 if there is none, -EIO after stopping the queue. */
+static int txq_take(struct dpu_port *port, struct dpu_vq *vq, struct dpu_frame *frame,
+		    uint16_t *ret_head)
+{
+	uint64_t bytes = 0;
+	int nr = dpu_vq_peek(port, vq, 0, false, frame->seg, DPU_CHAIN_MAX, ret_head);
+
+	if (nr <= 0)
+		return nr;
+	for (int i = 0; i < nr; i++)
+		bytes += frame->seg[i].bytes;
+	if (bytes < DPU_HDR_BYTES) {
+		dpu_vq_stop(port, vq, DPU_REASON_EMPTY);
+		return -EIO;
+	}
+	frame->nr_segs = (unsigned)nr;
+	/* more than a frame can have is judged by its length, which the head does not change */
+	frame->len = (uint32_t)MIN(bytes - DPU_HDR_BYTES, (uint64_t)UINT32_MAX);
+	frame->head = frame->copy;
+	frame->head_bytes = MIN(frame->len, DPU_HEAD_BYTES);
+	segs_copy_out(frame, &frame->hdr, DPU_HDR_BYTES);
+	segs_copy_out(frame, frame->head, frame->head_bytes);
+	BARRIER(); /* from here on only the private copy is read */
+	return 1;
+}
+
+unsigned dpu_txq_poll(struct dpu_port *port, unsigned queue, unsigned core, unsigned budget)
+{
+	struct dpu_vq *vq = &port->txq[queue];
+	struct dpu_frame frame;
+	unsigned taken = 0;
+	uint16_t head;
+
+	if (!dpu_port_ready(port) || !dpu_trylock(&vq->lock))
+		return 0;
+	if (unlikely(atomic_load_explicit(&port->fault, memory_order_relaxed)))
+		dpu_vq_stop(port, vq, DPU_REASON_FAULT);
+	while (taken < budget &&
+	       atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE &&
+	       txq_take(port, vq, &frame, &head) > 0) {
+		uint32_t len = frame.len;
+
+		if (dpu_switch_from_port(port->dpu, core, port, vq, &frame) == DPU_BUSY)
+			break;
+		vq->next_avail++;
+		dpu_vq_push(vq, head, 0);
+		dpu_count_owned(&vq->packets, 1);
+		dpu_count_owned(&vq->bytes, len);
+		taken++;
+	}
+	if (taken)
+		dpu_vq_publish(vq);
+	dpu_unlock(&vq->lock);
+	if (taken)
+		dpu_touched_flush(port->dpu, core);
+	return taken;
+}
+
+/*
+ * Finds receive buffers for `bytes` of frame and its virtio-net header. 0, -EAGAIN if the driver
+ * has not given enough, -EIO after stopping the queue.
+ */
+int dpu_rxq_find(struct dpu_port *port, struct dpu_vq *rxq, uint32_t bytes,
+		 struct dpu_room *ret_room)
+{
+	uint64_t need = (uint64_t)bytes + DPU_HDR_BYTES;
+	uint64_t have = 0;
+	unsigned max_heads = port->features & ABI_NET_F_MRG_RXBUF ? DPU_CHAIN_MAX : 1;
+
+	if (unlikely(atomic_load_explicit(&port->fault, memory_order_relaxed)))
+		dpu_vq_stop(port, rxq, DPU_REASON_FAULT);
+	if (atomic_load_explicit(&rxq->reason, memory_order_relaxed) != DPU_REASON_NONE)
+		return -EIO;
+	ret_room->nr_heads = 0;
+	ret_room->nr_segs = 0;
+	while (have < need) {
+		unsigned h = ret_room->nr_heads;
+		struct dpu_seg *seg = &ret_room->seg[ret_room->nr_segs];
+		int nr;
+
+		if (h == max_heads)
+			return -EAGAIN;
+		nr = dpu_vq_peek(port, rxq, (uint16_t)h, true, seg, DPU_CHAIN_MAX - ret_room->nr_segs,
+				 &ret_room->head[h]);
+		if (nr <= 0)
+			return nr == -EIO ? -EIO : -EAGAIN;
+		if (h == 0 && seg->bytes < DPU_HDR_BYTES) {
+			dpu_vq_stop(port, rxq, DPU_REASON_EMPTY);
+			return -EIO;
+		}
+		for (int i = 0; i < nr; i++)
+			have += seg[i].bytes;
+		ret_room->segs_of[h] = (uint8_t)nr;
+		ret_room->nr_segs += (unsigned)nr;
+		ret_room->nr_heads++;
+	}
+	return 0;
+}
+
+/* The parts of a frame, one after the other, as they go into the receiver's buffers. */
+struct source {
+	const struct dpu_frame *frame;
+	unsigned part; /* 0 header, 1 head, 2 + n payload segment n */
+	const uint8_t *at;
+	uint32_t left;
+};
+
+static void source_next(struct source *src)
+{
+	const struct dpu_frame *frame = src->frame;
+
+	if (src->part == 0) {
+		src->at = frame->head;
+		src->left = frame->head_bytes;
+	} else {
+		src->at = frame->seg[src->part - 1].base;
+		src->left = frame->seg[src->part - 1].bytes;
+	}
+	src->part++;
+}
+
+/* Fills one buffer; returns what fitted. */
+static uint32_t buffer_fill(struct source *src, const struct dpu_seg *dst, uint64_t *inout_left)
+{
+	uint32_t done = 0;
+
+	while (done < dst->bytes && *inout_left) {
+		uint32_t n;
+
+		while (src->left == 0)
+			source_next(src);
+		n = MIN(src->left, dst->bytes - done);
+		memcpy(dst->base + done, src->at, n);
+		src->at += n;
+		src->left -= n;
+		done += n;
+		*inout_left -= n;
+	}
+	return done;
+}
+
+/* Copies the frame into the buffers found for it and gives them to the driver. */
+void dpu_rxq_put(struct dpu_vq *rxq, const struct dpu_room *room, struct dpu_frame *frame)
+{
+	uint64_t left = DPU_HDR_BYTES + (uint64_t)frame->len;
+	struct source src = {.frame = frame, .at = (uint8_t *)&frame->hdr, .left = DPU_HDR_BYTES};
+	unsigned s = 0;
+
+	frame->hdr.num_buffers = (uint16_t)room->nr_heads;
+	for (unsigned h = 0; h < room->nr_heads; h++) {
+		uint32_t bytes = 0;
+
+		for (unsigned end = s + room->segs_of[h]; s < end; s++)
+			bytes += buffer_fill(&src, &room->seg[s], &left);
+		dpu_vq_push(rxq, room->head[h], bytes);
+	}
+	rxq->next_avail = (uint16_t)(rxq->next_avail + room->nr_heads);
+	dpu_vq_publish(rxq);
+	dpu_count_owned(&rxq->packets, 1);
+	dpu_count_owned(&rxq->bytes, frame->len);
+}

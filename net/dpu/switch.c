@@ -1,0 +1,288 @@
+/*
+ * switch.c - where a frame goes: to a port by its MAC, to a tenant's ports, or to the uplink.
+ *
+ * The order for every frame: does its virtio-net header agree with its bytes, may its receiver have
+ * it now (if not, it stays in the sender's queue for a moment), the sender's filter, the receiver's
+ * filter, the copy. So filters run exactly once for each frame that leaves a queue.
+ */
+#include "net/dpu/private.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/ethernet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+/* A receive queue with its lock held and buffers found. */
+struct landing {
+	struct dpu_vq *rxq;
+	unsigned queue;
+	struct dpu_room room;
+};
+
+/* Mixes addresses and ports; 0 for what is neither TCP nor UDP over IPv4. */
+static uint32_t flow_hash(const struct dpu_frame *frame)
+{
+	const uint8_t *ip = frame->head + DPU_ETH_BYTES;
+	uint64_t addresses, mix;
+	uint32_t ports;
+	uint16_t type;
+
+	if (frame->head_bytes < DPU_ETH_BYTES + 24)
+		return 0;
+	memcpy(&type, frame->head + 12, sizeof(type));
+	if (type != htons(ETHERTYPE_IP) || ip[0] != 0x45 ||
+	    (ip[9] != IPPROTO_TCP && ip[9] != IPPROTO_UDP))
+		return 0;
+	memcpy(&addresses, ip + 12, sizeof(addresses));
+	memcpy(&ports, ip + 20, sizeof(ports));
+	mix = (addresses ^ ((uint64_t)ports << 16)) * 0x9e3779b97f4a7c15ULL;
+	return (uint32_t)(mix >> 32);
+}
+
+static unsigned queue_choose(struct dpu_port *to, const struct dpu_frame *frame)
+{
+	unsigned nr = to->config.nr_queue_pairs;
+	const struct dpu_ops *ops = &to->dpu->config.ops;
+	uint32_t hash;
+
+	if (nr == 1)
+		return 0;
+	hash = flow_hash(frame);
+	return ops->steer ? ops->steer(to->config.owner, hash) % nr : hash % nr;
+}
+
+/*
+ * 0: the landing's lock is held. -EBUSY: somebody else delivers there; -EAGAIN: no buffers; -EIO:
+ * nothing can be received there.
+ */
+static int landing_find(struct dpu_port *to, const struct dpu_frame *frame,
+			struct landing *ret_landing)
+{
+	struct dpu_vq *rxq;
+	int r;
+
+	if (!dpu_port_ready(to))
+		return -EIO;
+	ret_landing->queue = queue_choose(to, frame);
+	rxq = &to->rxq[ret_landing->queue];
+	if (!dpu_trylock(&rxq->lock))
+		return -EBUSY;
+	r = dpu_rxq_find(to, rxq, frame->len, &ret_landing->room);
+	if (r) {
+		dpu_unlock(&rxq->lock);
+		return r;
+	}
+	ret_landing->rxq = rxq;
+	return 0;
+}
+
+static void drop(struct dpu_port *port, bool tx, enum dpu_drop reason)
+{
+	dpu_count(tx ? &port->drops_tx[reason] : &port->drops_rx[reason], 1);
+}
+
+/* Runs the receiver's filter, copies, lets go of the landing. */
+static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct dpu_port *to,
+		 struct landing *landing, struct dpu_frame *frame)
+{
+	struct dpu_vq *rxq = landing->rxq;
+	enum dpu_drop reason;
+	bool pass;
+
+	pass = dpu_filter_ingress(to, frame, from, dpu->core[core].now_ns, &rxq->filter_runs,
+				  &reason);
+	if (pass)
+		dpu_rxq_put(rxq, &landing->room, frame);
+	dpu_unlock(&rxq->lock);
+	if (pass)
+		dpu_touch(&dpu->core[core], to, landing->queue);
+	else
+		drop(to, false, reason);
+}
+
+/* Finds a landing or counts why there is none; for frames that nobody holds back. */
+static void deliver_now(struct dpu *dpu, unsigned core, struct dpu_port *from, struct dpu_port *to,
+			struct dpu_frame *frame)
+{
+	struct landing landing;
+	int r = landing_find(to, frame, &landing);
+
+	if (r == 0)
+		land(dpu, core, from, to, &landing, frame);
+	else
+		drop(to, false, r == -EIO ? DPU_DROP_RX_DOWN : DPU_DROP_RX_FULL);
+}
+
+/* May the frame still wait for its receiver? Starts the clock at the first call. */
+static bool hold(uint64_t *since_ns, uint64_t now_ns)
+{
+	if (*since_ns == 0)
+		*since_ns = now_ns;
+	return now_ns - *since_ns < DPU_HOLD_NS;
+}
+
+static enum dpu_outcome unicast(struct dpu *dpu, unsigned core, struct dpu_port *from,
+				struct dpu_vq *txq, struct dpu_port *to, struct dpu_frame *frame)
+{
+	uint64_t now_ns = dpu->core[core].now_ns;
+	struct landing landing;
+	enum dpu_drop reason;
+	int r = landing_find(to, frame, &landing);
+
+	if ((r == -EBUSY || r == -EAGAIN) && hold(&txq->held_since_ns, now_ns))
+		return DPU_BUSY;
+	txq->held_since_ns = 0;
+	if (!dpu_filter_egress(from, frame, now_ns, &txq->filter_runs, &reason)) {
+		if (r == 0)
+			dpu_unlock(&landing.rxq->lock);
+		drop(from, true, reason);
+		return DPU_DONE;
+	}
+	if (r == 0)
+		land(dpu, core, from, to, &landing, frame);
+	else
+		drop(to, false, r == -EIO ? DPU_DROP_RX_DOWN : DPU_DROP_RX_FULL);
+	return DPU_DONE;
+}
+
+static void to_uplink(struct dpu *dpu, struct dpu_port *from, const struct dpu_frame *frame)
+{
+	/* acquire: pairs with the release in dpu_uplink_attach_tap */
+	struct dpu_uplink *uplink = atomic_load_explicit(&dpu->uplink, memory_order_acquire);
+
+	if (!uplink)
+		drop(from, true, DPU_DROP_NO_PORT);
+	else if (dpu_uplink_send(uplink, frame) < 0)
+		drop(from, true, DPU_DROP_UPLINK_FULL);
+}
+
+/* Broadcast and multicast: to the sender's tenant, and out. */
+static void flood(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		  struct dpu_port *from, struct dpu_frame *frame)
+{
+	unsigned receivers = 0;
+
+	for (unsigned i = 0; i < table->nr_ports && receivers < DPU_GROUP_MAX; i++) {
+		struct dpu_port *to = table->port[i];
+
+		if (to == from || to->config.tenant != from->config.tenant)
+			continue;
+		deliver_now(dpu, core, from, to, frame);
+		receivers++;
+	}
+	to_uplink(dpu, from, frame);
+}
+
+/* A request that the sender's filter let pass. */
+static void arp_request(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+			struct dpu_port *from, const struct dpu_arp *arp, struct dpu_frame *frame)
+{
+	struct dpu_port *target = dpu_table_by_ip(table, arp->target_ip_be);
+	struct dpu_frame reply;
+
+	if (!target) {
+		to_uplink(dpu, from, frame);
+		return;
+	}
+	if (target == from)
+		return; /* an announcement: everybody learns from the table */
+	if (target->config.tenant != from->config.tenant) {
+		drop(from, true, DPU_DROP_TENANT);
+		return;
+	}
+	dpu_arp_reply(arp, target->config.mac, &reply);
+	deliver_now(dpu, core, target, from, &reply);
+}
+
+static void group(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		  struct dpu_port *from, struct dpu_vq *txq, struct dpu_frame *frame)
+{
+	struct dpu_arp arp;
+	enum dpu_drop reason;
+
+	if (!dpu_filter_egress(from, frame, dpu->core[core].now_ns, &txq->filter_runs, &reason))
+		drop(from, true, reason);
+	else if (dpu_arp_is_request(frame, &arp))
+		arp_request(dpu, core, table, from, &arp, frame);
+	else
+		flood(dpu, core, table, from, frame);
+}
+
+/* The caller holds txq's lock. */
+enum dpu_outcome dpu_switch_from_port(struct dpu *dpu, unsigned core, struct dpu_port *from,
+				      struct dpu_vq *txq, struct dpu_frame *frame)
+{
+	/* acquire: pairs with the release in table_replace */
+	const struct dpu_table *table = atomic_load_explicit(&dpu->table, memory_order_acquire);
+	enum dpu_drop reason;
+	struct dpu_port *to;
+
+	if (dpu_offload_check(frame, from->config.mtu, &reason)) {
+		drop(from, true, reason);
+		return DPU_DONE;
+	}
+	if (frame->head[0] & 1) {
+		group(dpu, core, table, from, txq, frame);
+		return DPU_DONE;
+	}
+	to = dpu_table_by_mac(table, dpu_mac_key(frame->head));
+	if (to && to != from)
+		return unicast(dpu, core, from, txq, to, frame);
+	if (!dpu_filter_egress(from, frame, dpu->core[core].now_ns, &txq->filter_runs, &reason))
+		drop(from, true, reason);
+	else if (to == from)
+		drop(from, true, DPU_DROP_NO_PORT);
+	else
+		to_uplink(dpu, from, frame);
+	return DPU_DONE;
+}
+
+/* A request for one of our instances is answered on the spot. */
+static void arp_from_uplink(const struct dpu_table *table, struct dpu_uplink *uplink,
+			    const struct dpu_arp *arp)
+{
+	struct dpu_port *target = dpu_table_by_ip(table, arp->target_ip_be);
+	struct dpu_frame reply;
+
+	if (!target)
+		return;
+	dpu_arp_reply(arp, target->config.mac, &reply);
+	if (dpu_uplink_send(uplink, &reply) < 0)
+		dpu_uplink_drop(uplink, DPU_DROP_UPLINK_FULL);
+}
+
+enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct dpu_uplink *uplink,
+					struct dpu_frame *frame)
+{
+	const struct dpu_table *table = atomic_load_explicit(&dpu->table, memory_order_acquire);
+	struct landing landing;
+	struct dpu_arp arp;
+	struct dpu_port *to;
+	int r;
+
+	if (frame->len < DPU_ETH_BYTES) {
+		dpu_uplink_drop(uplink, DPU_DROP_LENGTH);
+		return DPU_DONE;
+	}
+	if (frame->head[0] & 1) {
+		if (dpu_arp_is_request(frame, &arp))
+			arp_from_uplink(table, uplink, &arp);
+		else
+			dpu_uplink_drop(uplink, DPU_DROP_UPLINK_GROUP);
+		return DPU_DONE;
+	}
+	to = dpu_table_by_mac(table, dpu_mac_key(frame->head));
+	if (!to) {
+		dpu_uplink_drop(uplink, DPU_DROP_NO_PORT);
+		return DPU_DONE;
+	}
+	r = landing_find(to, frame, &landing);
+	if (r == -EBUSY || r == -EAGAIN)
+		return DPU_BUSY;
+	if (r == 0)
+		land(dpu, core, NULL, to, &landing, frame);
+	else
+		drop(to, false, DPU_DROP_RX_DOWN);
+	return DPU_DONE;
+}

@@ -1,0 +1,79 @@
+/*
+ * table.c - snapshots of the ports, found by MAC and by IPv4 address.
+ *
+ * A snapshot is immutable; attach and detach build a new one. Lookups take no lock.
+ */
+#include "net/dpu/private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t dpu_mac_key(const uint8_t mac[6])
+{
+	uint64_t key = 0;
+
+	memcpy(&key, mac, 6);
+	return key;
+}
+
+static unsigned slot_of(uint64_t key, unsigned nr_slots)
+{
+	return (unsigned)((key * 0x9e3779b97f4a7c15ULL) >> 40) & (nr_slots - 1);
+}
+
+static void slot_insert(struct dpu_slot *slots, unsigned nr_slots, uint64_t key,
+			struct dpu_port *port)
+{
+	unsigned i = slot_of(key, nr_slots);
+
+	while (slots[i].port)
+		i = (i + 1) & (nr_slots - 1);
+	slots[i] = (struct dpu_slot){key, port};
+}
+
+static struct dpu_port *slot_find(const struct dpu_slot *slots, unsigned nr_slots, uint64_t key)
+{
+	/* half of the slots are empty, so this ends */
+	for (unsigned i = slot_of(key, nr_slots); slots[i].port; i = (i + 1) & (nr_slots - 1))
+		if (slots[i].key == key)
+			return slots[i].port;
+	return NULL;
+}
+
+struct dpu_port *dpu_table_by_mac(const struct dpu_table *table, uint64_t mac_key)
+{
+	return slot_find(table->by_mac, table->nr_slots, mac_key);
+}
+
+struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be)
+{
+	return slot_find(table->by_ip, table->nr_slots, ipv4_be);
+}
+
+/* One allocation, to be freed with free(). */
+int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu_table **ret_table)
+{
+	unsigned nr_slots = 2;
+	struct dpu_table *table;
+
+	while (nr_slots < 2 * nr_ports)
+		nr_slots *= 2;
+	table = calloc(1, sizeof(*table) + nr_ports * sizeof(table->port[0]) +
+				  2UL * nr_slots * sizeof(struct dpu_slot));
+	if (!table)
+		return -ENOMEM;
+	table->nr_ports = nr_ports;
+	table->nr_slots = nr_slots;
+	table->by_mac = (struct dpu_slot *)(table + 1);
+	table->by_ip = table->by_mac + nr_slots;
+	table->port = (struct dpu_port **)(table->by_ip + nr_slots);
+	for (unsigned i = 0; i < nr_ports; i++) {
+		table->port[i] = ports[i];
+		slot_insert(table->by_mac, nr_slots, ports[i]->mac_key, ports[i]);
+		if (ports[i]->config.ipv4_be)
+			slot_insert(table->by_ip, nr_slots, ports[i]->config.ipv4_be, ports[i]);
+	}
+	*ret_table = table;
+	return 0;
+}
