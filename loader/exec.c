@@ -108,7 +108,7 @@ static void plan_script_args(struct exec_plan *plan, const struct script *script
 /* Follows `#!` lines from file to a program. 0 with plan->main set, or negative errno. */
 static int plan_main(struct exec_plan *plan, struct file *file)
 {
-	const char *path = plan->request->path;
+	const char *path = plan->path;
 	struct script script;
 	unsigned depth;
 	ssize_t n;
@@ -144,7 +144,7 @@ static int plan_main(struct exec_plan *plan, struct file *file)
 /* Counts and measures argv and envp. 0 or -E2BIG. */
 static int plan_measure(struct exec_plan *plan)
 {
-	uint64_t limit = plan->request->stack_max / 4, bytes = 0;
+	uint64_t limit = plan->request.stack_max / 4, bytes = 0;
 	char *const *p;
 	unsigned i;
 
@@ -156,7 +156,7 @@ static int plan_measure(struct exec_plan *plan)
 			return -E2BIG;
 		bytes += len;
 	}
-	for (p = plan->request->envp; *p; p++) {
+	for (p = plan->request.envp; *p; p++) {
 		size_t len = strlen(*p) + 1;
 
 		if (len > ARG_STRING_MAX)
@@ -165,7 +165,7 @@ static int plan_measure(struct exec_plan *plan)
 		plan->envc++;
 	}
 	plan->strings_bytes = bytes;
-	bytes += (plan->argc + plan->envc) * sizeof(char *) + strlen(plan->request->path) + 1;
+	bytes += (plan->argc + plan->envc) * sizeof(char *) + strlen(plan->path) + 1;
 	return bytes > limit ? -E2BIG : 0;
 }
 
@@ -173,7 +173,7 @@ static int plan_measure(struct exec_plan *plan)
 static int plan_argv(struct exec_plan *plan)
 {
 	static const char *const none[] = {"", NULL};
-	const char *const *argv = (const char *const *)plan->request->argv;
+	const char *const *argv = (const char *const *)plan->request.argv;
 
 	/* A program may count on argv[0]: Linux gives it an empty one too. */
 	if (!argv[0])
@@ -198,6 +198,7 @@ void loader_discard(struct exec_plan *plan)
 	mm_unref(plan->mm);
 	arena_free(plan->argv);
 	arena_free(plan->lines);
+	arena_free(plan->path);
 	arena_free(plan);
 }
 
@@ -208,11 +209,13 @@ int loader_prepare(const struct exec_request *request, struct exec_plan **ret_pl
 
 	if (!plan)
 		return -ENOMEM;
-	plan->request = request;
+	plan->request = *request;
+	plan->path = arena_alloc(strlen(request->path) + 1);
 	plan->lines = arena_zalloc((SCRIPT_DEPTH + 1) * SCRIPT_HEAD);
 	plan->mm = mm_create();
-	if (!plan->lines || !plan->mm)
+	if (!plan->path || !plan->lines || !plan->mm)
 		goto fail;
+	memcpy(plan->path, request->path, strlen(request->path) + 1);
 	r = plan_argv(plan);
 	if (r == 0)
 		r = plan_main(plan, request->file);

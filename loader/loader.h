@@ -15,8 +15,8 @@ struct mm;
 struct process;
 
 /*
- * What execve(2) asks for.  Strings and arrays are the libOS's own copies; request and all are borrowed
- * until the plan made of it is committed or discarded.
+ * What execve(2) asks for.  argv and envp are the libOS's own copies, borrowed until the plan made of
+ * them is committed or discarded; the rest is borrowed for the call.
  */
 struct exec_request {
 	const char *path;        /* as the caller named it: AT_EXECFN, a script's argument */
@@ -62,11 +62,17 @@ int vdso_init(void);
 void patch_site(uint64_t insn_addr, uint64_t nr);
 
 /*
- * Is pc inside a stub (or a trampoline to one) of the current process?  *ret_site_pc: where the
- * program would be had the site not been rewritten: the first moved instruction, or the `syscall`.
- * Moved instructions may be run again from there.
+ * Is pc inside a stub of the current process?  *ret_site_pc: where the program would be had the site
+ * not been rewritten.  It may go on from there: a moved instruction's old place leads back to its new
+ * one.
  */
 bool patch_pc_in_stub(uint64_t pc, uint64_t *ret_site_pc);
+
+/*
+ * SIGTRAP by an int3, pc behind it: was it one of ours (a boundary of moved instructions, or a jump
+ * being written)?  Then the program goes on at *ret_pc and no signal is delivered.
+ */
+bool patch_trap(uint64_t pc, uint64_t *ret_pc);
 
 /* A site that still traps, or one that was rewritten: for leat inspect. */
 struct patch_site_info {

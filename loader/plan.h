@@ -13,7 +13,8 @@ struct plan_elf {
 };
 
 struct exec_plan {
-	const struct exec_request *request;
+	struct exec_request request; /* argv and envp are the caller's; file is not kept */
+	char *path;                  /* a copy */
 	struct plan_elf main;
 	struct plan_elf interp; /* file NULL: none */
 	struct mm *mm;          /* the new, still empty address space */

@@ -91,7 +91,7 @@ static void put_auxv(struct stack *s, const struct exec_plan *plan, const struct
 	put_aux(s, AT_EUID, process->creds.euid);
 	put_aux(s, AT_GID, process->creds.gid);
 	put_aux(s, AT_EGID, process->creds.egid);
-	put_aux(s, AT_SECURE, plan->request->secure);
+	put_aux(s, AT_SECURE, plan->request.secure);
 	put_aux(s, AT_RANDOM, s->random);
 	put_aux(s, AT_HWCAP2, inst->hwcap2);
 	put_aux(s, AT_EXECFN, s->execfn);
@@ -111,7 +111,7 @@ static int push_strings(struct stack *s, const struct exec_plan *plan)
 
 	random_bytes(random, sizeof(random));
 	if (push_bytes(s, &zero, sizeof(zero)) < 0 ||
-	    push_bytes(s, plan->request->path, strlen(plan->request->path) + 1) < 0)
+	    push_bytes(s, plan->path, strlen(plan->path) + 1) < 0)
 		return -EFAULT;
 	s->execfn = s->sp;
 	s->sp -= plan->strings_bytes; /* argv's, then envp's: filled with the table */
@@ -136,7 +136,7 @@ static int push_table(struct stack *s, const struct exec_plan *plan, const struc
 		return -EFAULT;
 	process->arg_end = at;
 	process->env_start = at;
-	if (put_strings(s, (const char *const *)plan->request->envp, &at) < 0)
+	if (put_strings(s, (const char *const *)plan->request.envp, &at) < 0)
 		return -EFAULT;
 	process->env_end = at;
 	put_auxv(s, plan, loaded, process);
@@ -149,7 +149,7 @@ int load_stack(struct exec_plan *plan, const struct loaded *loaded, struct proce
 {
 	bool exec = plan->main.image.exec_stack;
 	uint64_t words = 1 + plan->argc + 1 + plan->envc + 1 + 64;
-	uint64_t bytes = MIN(MAX(plan->request->stack_max, STACK_MIN), STACK_MAX);
+	uint64_t bytes = MIN(MAX(plan->request.stack_max, STACK_MIN), STACK_MAX);
 	struct stack s = {0};
 	int r;
 

@@ -1,0 +1,94 @@
+/*
+ * shape.c - finding the instructions in front of a site.
+ */
+#include "loader/shape.h"
+
+#include <string.h>
+
+/* How many decodings arrive at the site, and how many of them pass each offset. */
+struct votes {
+	unsigned total;
+	uint8_t through[SHAPE_BEFORE];
+};
+
+static void count_votes(const uint8_t *text, struct votes *votes)
+{
+	bool seen[SHAPE_BEFORE];
+	struct insn insn;
+	unsigned first, at, len, i;
+
+	memset(votes, 0, sizeof(*votes));
+	for (first = 0; first < SHAPE_BEFORE - SHAPE_SYNC; first++) {
+		memset(seen, 0, sizeof(seen));
+		for (at = first; at < SHAPE_BEFORE; at += len) {
+			seen[at] = true;
+			len = insn_decode(text + at, SHAPE_BEFORE - at, &insn);
+			if (!len)
+				break;
+		}
+		if (at != SHAPE_BEFORE)
+			continue;
+		votes->total++;
+		for (i = 0; i < SHAPE_BEFORE; i++)
+			votes->through[i] += seen[i];
+	}
+}
+
+/* Does the instruction do the same anywhere (but for a displacement from rip, which is adjusted)? */
+static bool can_move(const struct insn *insn)
+{
+	unsigned op = insn->opcode;
+
+	if (insn->flow != INSN_NEXT || insn->vex)
+		return false;
+	if (insn->map == 0) /* int3, int, icebp, wait; xabort and xbegin */
+		return op != 0xcc && op != 0xcd && op != 0xf1 && op != 0x9b &&
+		       !((op == 0xc6 || op == 0xc7) && insn->modrm == 0xf8);
+	/* syscall, sysenter, and whatever is rare */
+	return insn->map == 1 && op != 0x05 && op != 0x34 && op != 0x07 && op != 0x35 && op != 0x01;
+}
+
+/* Tries the instructions from `first` to the site. */
+static bool try_shape(const uint8_t *text, unsigned first, const struct votes *votes,
+		      struct shape *shape)
+{
+	unsigned at = first, inside;
+
+	*shape = (struct shape){.moved = SHAPE_BEFORE - first, .pun = -1};
+	while (at < SHAPE_BEFORE) {
+		if (votes->through[at] != votes->total || shape->nr_insns == SHAPE_MAX_INSNS ||
+		    !insn_decode(text + at, SHAPE_BEFORE - at, &shape->insn[shape->nr_insns]) ||
+		    !can_move(&shape->insn[shape->nr_insns]))
+			return false;
+		inside = at - first;
+		if (inside > 0 && inside < SHAPE_JUMP) {
+			/* A second boundary, or one in the lowest byte: no address would do. */
+			if (shape->pun >= 0 || inside == 1)
+				return false;
+			shape->pun = (int)inside - 1;
+		}
+		at += shape->insn[shape->nr_insns++].len;
+	}
+	return at == SHAPE_BEFORE;
+}
+
+unsigned shape_find(const uint8_t text[SHAPE_BEFORE + 2], unsigned max, struct shape *ret_shapes)
+{
+	struct votes votes;
+	struct shape shape;
+	unsigned moved, n = 0;
+	int pun;
+
+	if (text[SHAPE_BEFORE] != 0x0f || text[SHAPE_BEFORE + 1] != 0x05)
+		return 0;
+	count_votes(text, &votes);
+	if (votes.total < SHAPE_AGREE)
+		return 0;
+	/* Those that need no particular address come first. */
+	for (pun = 0; pun < 2; pun++)
+		for (moved = SHAPE_JUMP; moved <= SHAPE_MAX_MOVED && n < max; moved++)
+			if (try_shape(text, SHAPE_BEFORE - moved, &votes, &shape) &&
+			    (shape.pun >= 0) == pun)
+				ret_shapes[n++] = shape;
+	return n;
+}
