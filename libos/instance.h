@@ -48,7 +48,9 @@ struct instance {
 	bool exiting;                /* the first program has ended: every host process leaves */
 	unsigned nr_lingering;       /* kthreads that poll for work now */
 	struct list dead_kthreads;   /* of kthread.node: until their host threads are proved gone */
-	struct kthread *ticker;      /* ticker.c */
+	unsigned nr_runnable;        /* tasks on the queues of all host processes */
+	struct kthread *ticker;      /* ticker.c; NULL until it is needed */
+	uint64_t ticker_deadline_ns; /* when it looks again; UINT64_MAX: when it is told to */
 	uint64_t xsave_mask;         /* components that XSAVEC handles here */
 	uint32_t xsave_size;
 	uint32_t xframe_size;        /* XSAVE's standard format, for signal frames; sigframe.c */

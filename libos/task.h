@@ -21,6 +21,7 @@
 #define NR_SIGNALS 64
 
 struct fdtable;
+struct hostproc;
 struct kthread;
 struct mm;
 struct path_ctx;
@@ -67,17 +68,21 @@ struct task {
 	uint64_t fs_base;     /* the program's, valid while not running */
 	void *kstack;         /* TASK_STACK_ORDER pages; regs live at its top */
 	void *xstate;         /* XSAVE area, 64-byte aligned */
-	bool xstate_saved;    /* vector state is in xstate, not in the registers */
+	bool xstate_saved;    /* vector state is in xstate, not in the registers of xstate_kthread */
+	struct kthread *xstate_kthread; /* where it ran last */
+	void (*start)(void *arg); /* a new task's first function in the libOS, or NULL */
+	void *start_arg;
 	bool killed;          /* must exit at the next return to user mode */
 	bool in_vfork;        /* parent waits for our exec or exit: process->vfork_done */
 	enum task_state state;
 	bool interruptible;
 	bool woken;
+	bool timed_out;       /* sleep_timer has fired */
 
 	int tid;
 	struct process *process;
 	struct list process_node; /* process->tasks */
-	struct list rq_node;      /* process->rq, when RUNNABLE */
+	struct list rq_node;      /* process->host->rq, when RUNNABLE */
 	struct kthread *kthread;  /* when RUNNING */
 	char comm[TASK_COMM_LEN];
 	int sched_policy; /* SCHED_OTHER, BATCH or IDLE: shown, inherited; see sys/sched.c */
@@ -97,6 +102,8 @@ struct task {
 	long (*restart)(struct task *task);
 	uint64_t restart_arg[4];
 
+	uint64_t affinity;         /* as sched_setaffinity(2) set it; 0: all vcpus */
+	int pdeath_signal;         /* prctl(2): sent when the parent ends */
 	uint64_t clear_child_tid;  /* user address, CLONE_CHILD_CLEARTID */
 	uint64_t robust_list;      /* user address */
 	uint64_t robust_list_size;
@@ -130,11 +137,7 @@ struct process {
 	unsigned nr_tasks;      /* alive */
 	struct task *leader;
 
-	struct list rq;         /* runnable tasks, FIFO */
-	struct list kthreads;   /* of kthread.process_node */
-	struct list idle_kthreads;
-	unsigned nr_kthreads;
-	int host_pid;           /* of the host process; vfork children share their parent's until exec */
+	struct hostproc *host;  /* where our tasks run; vfork children share their parent's until exec */
 
 	struct mm *mm;          /* shared by vfork until exec */
 	struct fdtable *files;
@@ -153,6 +156,10 @@ struct process {
 	bool continued;
 	int stop_signal;
 	struct wait_queue stop_wait; /* stopped tasks sleep here; SIGCONT and SIGKILL wake them */
+	bool undumpable;        /* prctl(2) */
+	bool keep_caps;
+	bool no_new_privs;
+	bool subreaper;         /* orphans below become its children */
 	bool execed;            /* since fork: setpgid from the parent is refused */
 	int exit_signal;        /* to the parent at exit, SIGCHLD as a rule */
 	uint32_t exit_status;   /* wait(2) status word */
@@ -172,22 +179,44 @@ struct process {
 };
 
 /*
+ * A host process: a Linux process of the program, and, until they call execve, its vfork children.
+ * Guard: the instance lock.
+ */
+struct hostproc {
+	struct list all_node; /* instance()->hosts */
+	struct list rq;       /* runnable tasks, FIFO */
+	struct list kthreads; /* of kthread.node */
+	unsigned nr_kthreads;
+	unsigned nr_running;  /* kthreads that hold a vcpu */
+	unsigned nr_processes;
+	int pid;              /* the host's */
+	bool first;           /* the launcher's child: stays until the instance's end */
+	bool dead;            /* on its way out */
+};
+
+/* What a kthread waits for. */
+enum kthread_state {
+	KT_RUNNING, /* holds a vcpu */
+	KT_STANDBY, /* waits for the grant of vcpu `vcpu`, of which it is the holder */
+	KT_PARKED,  /* waits for its word in abi_scratch.kthread_park, to be handed a vcpu */
+	KT_HELPER,  /* never runs tasks: hostio, ticker */
+	KT_DEAD,
+};
+
+/*
  * A host thread.  %gs points here; the first fields are used by entry.S and by the signal handlers at
  * fixed offsets (asserted in entry.c).  Written by its own thread only, except where noted.
  */
 struct kthread {
 	struct kthread *self;       /* 0x00 */
-	struct task *current;       /* 0x08 */
+	struct task *current;       /* 0x08: NULL in its own loop */
 	uint64_t kstack_top;        /* 0x10: of the current task, minus sizeof(struct pt_regs) */
-	uint64_t user_rsp;          /* 0x18 */
+	uint64_t user_rsp;          /* 0x18: scratch of the entry */
 	uint64_t user_rip;          /* 0x20: scratch of the full restore */
 	uint64_t trap_rip;          /* 0x28: saved by the signal handlers for entry_fault/entry_preempt */
-	uint64_t trap_rcx;          /* 0x30 */
-	uint64_t trap_r11;          /* 0x38 */
-	uint64_t trap_eflags;       /* 0x40 */
-	uint32_t need_resched;      /* 0x48: work before returning to user mode (any writer, relaxed) */
-	uint32_t in_trap;           /* 0x4c: entry came from SIGSYS: the site may be patched */
-	uint64_t idle_stack_top;    /* 0x50: the kthread's own stack for its idle loop */
+	uint64_t trap_eflags;       /* 0x30 */
+	uint32_t need_resched;      /* 0x38: work before returning to user mode (any writer, relaxed) */
+	uint32_t in_trap;           /* 0x3c: entry came from SIGSYS: the site may be patched */
 
 	/* The fault that entry_fault is about. */
 	siginfo_t fault_info;
@@ -195,25 +224,35 @@ struct kthread {
 	uint64_t fault_error;
 	uint64_t fault_cr2;
 
-	struct process *process;
-	struct list process_node;
-	struct list idle_node;
-	struct task *vector_owner;  /* whose vector state is in the registers */
-	int tid;                    /* host's */
+	uint64_t calls;             /* statistics since the last flush to the window */
+	uint64_t traps;
+	uint64_t loop_sp;           /* saved stack pointer of the kthread's own loop */
+	void *stack;                /* KTHREAD_STACK_ORDER pages for it */
+	void *sigstack;             /* KTHREAD_SIGSTACK_ORDER pages */
+	void (*helper)(void *arg);  /* KT_HELPER: what it runs */
+	void *helper_arg;
+	struct task *dead_task;     /* to be freed by the loop: it ran on this kthread until just now */
+	struct task *vector_owner;  /* whose vector state is in the registers; NULL: nobody's */
+
+	/* Guard: the instance lock. */
+	enum kthread_state state;
+	struct hostproc *host;
+	struct list node;           /* host->kthreads, or instance()->dead_kthreads */
+	int tid;                    /* the host's; 0 until it runs */
+	int host_pid;
 	unsigned index;             /* of abi_scratch.kthread_park */
-	int vcpu;                   /* held now, or -1 */
+	int vcpu;                   /* held or waited for, or -1 */
 	uint32_t grant;             /* generation under which it is held */
-	unsigned core;              /* pinned to, or ~0 */
-	void *sigstack;
-	size_t sigstack_size;
+	unsigned core;              /* pinned to, or KTHREAD_NO_CORE */
 	uint64_t slice_ends_ns;
+	bool lingering;
 };
 
 static inline struct kthread *this_kthread(void)
 {
 	struct kthread *kt;
 
-	__asm__("movq %%gs:0, %0" : "=r"(kt));
+	__asm__ volatile("movq %%gs:0, %0" : "=r"(kt));
 	return kt;
 }
 
@@ -239,6 +278,18 @@ void task_kick(struct task *task);
 /* Gives the core to other runnable tasks of the process, if any. */
 void task_yield(void);
 
+/*
+ * A new task of the process, asleep and unknown to the scheduler, with its kernel stack; its frame is
+ * zero but for `full`.  start(arg) is called first in the libOS when it runs (NULL: nothing), then it
+ * goes to user mode with its registers.  NULL: out of arena.
+ */
+struct task *task_create(struct process *process, void (*start)(void *arg), void *arg);
+void task_destroy(struct task *task); /* one that does not run; NULL is harmless */
+
+/* A new process with empty tables; parent may be NULL (the first one). NULL: out of arena. */
+struct process *process_create(struct process *parent, struct hostproc *host);
+void process_unref(struct process *process);
+
 struct task *task_find(int tid);       /* any process; NULL if none */
 struct process *process_find(int pid); /* zombies too */
 
@@ -249,6 +300,9 @@ _Noreturn void task_exit(int code);
 
 /* The current process ends with this wait(2) status word; never returns. */
 _Noreturn void process_exit(uint32_t status);
+
+/* The current task was killed (task->killed): it ends, with its process if that is ending. */
+_Noreturn void task_die(void);
 
 /* Another (or the current) process must end with this status word: all its tasks are killed. */
 void process_kill(struct process *process, uint32_t status);

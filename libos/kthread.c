@@ -1,0 +1,458 @@
+/*
+ * kthread.c - host threads and their vcpus.
+ *
+ * A kthread runs tasks only while it holds a vcpu (abi/window.h).  Without one it waits on exactly one
+ * word: as the standby of a vcpu on that slot's `grant`, else on its own word in the scratch area,
+ * where another kthread of the instance hands it a vcpu.  So every parked vcpu has a kthread that
+ * leatd can wake, and vcpus move between the instance's host processes without leatd.
+ */
+#include "libos/kthread.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "leat/base/bits.h"
+#include "libos/arena.h"
+#include "libos/arena_host.h"
+#include "libos/clock.h"
+#include "libos/host.h"
+#include "libos/instance.h"
+#include "libos/netglue.h"
+
+#define NS_PER_S 1000000000UL
+
+static uint32_t *park_word(const struct kthread *kt)
+{
+	return &abi_scratch_of(window())->kthread_park[kt->index];
+}
+
+static struct abi_vcpu *slot_of(const struct kthread *kt)
+{
+	return abi_vcpu_of(window(), (unsigned)kt->vcpu);
+}
+
+/* ---- memory ---- */
+
+struct hostproc *hostproc_create(void)
+{
+	struct hostproc *host = arena_zalloc(sizeof(*host));
+
+	if (host == NULL)
+		return NULL;
+	list_init(&host->rq);
+	list_init(&host->kthreads);
+	list_add_tail(&instance()->hosts, &host->all_node);
+	return host;
+}
+
+static int kthread_index_take(void)
+{
+	uint32_t *used = instance()->kthread_used;
+
+	for (unsigned i = 0; i < ABI_MAX_KTHREADS / 32; i++) {
+		if (used[i] == UINT32_MAX)
+			continue;
+		unsigned bit = (unsigned)__builtin_ctz(~used[i]);
+
+		used[i] |= 1U << bit;
+		return (int)(i * 32 + bit);
+	}
+	return -1;
+}
+
+static void kthread_free(struct kthread *kt)
+{
+	if (kt->self != NULL)
+		instance()->kthread_used[kt->index / 32] &= ~(1U << kt->index % 32);
+	page_free(kt->stack, KTHREAD_STACK_ORDER);
+	page_free(kt->sigstack, KTHREAD_SIGSTACK_ORDER);
+	arena_free(kt);
+}
+
+/* Memory of host threads that have ended is used again only when the host says that they are gone. */
+static void kthread_reap_dead(void)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &instance()->dead_kthreads)
+	{
+		struct kthread *kt = list_entry(pos, struct kthread, node);
+
+		if (host_tgkill(kt->host_pid, kt->tid, SIGURG) != -ESRCH)
+			continue;
+		list_del(&kt->node);
+		kthread_free(kt);
+	}
+}
+
+struct kthread *kthread_create(struct hostproc *host)
+{
+	struct kthread *kt = arena_zalloc(sizeof(*kt));
+	int index;
+
+	if (kt == NULL)
+		return NULL;
+	kthread_reap_dead();
+	kt->stack = page_alloc(KTHREAD_STACK_ORDER);
+	kt->sigstack = page_alloc(KTHREAD_SIGSTACK_ORDER);
+	index = kthread_index_take();
+	if (kt->stack == NULL || kt->sigstack == NULL || index < 0) {
+		kthread_free(kt);
+		return NULL;
+	}
+	kt->index = (unsigned)index;
+	kt->self = kt;
+	kt->host = host;
+	kt->state = KT_PARKED;
+	kt->vcpu = -1;
+	kt->core = KTHREAD_NO_CORE;
+	*park_word(kt) = 0;
+	list_add_tail(&host->kthreads, &kt->node);
+	host->nr_kthreads++;
+	return kt;
+}
+
+void kthread_destroy(struct kthread *kt)
+{
+	list_del(&kt->node);
+	kt->host->nr_kthreads--;
+	kthread_free(kt);
+}
+
+/* ---- starting ---- */
+
+static void *kthread_stack_top(const struct kthread *kt)
+{
+	return (char *)kt->stack + (ABI_PAGE_SIZE << KTHREAD_STACK_ORDER);
+}
+
+void kthread_adopt(struct kthread *kt)
+{
+	stack_t ss = { .ss_sp = kt->sigstack, .ss_size = ABI_PAGE_SIZE << KTHREAD_SIGSTACK_ORDER };
+
+	gs_base_write((uint64_t)(uintptr_t)kt);
+	host_sigaltstack(&ss, NULL);
+	kt->host_pid = (int)host_getpid();
+	kt->tid = (int)host_gettid();
+}
+
+/* %gs still points to the maker's kthread: it is set before anything looks at it. */
+void kthread_main(void *arg)
+{
+	struct kthread *kt = arg;
+	uint64_t none = 0;
+
+	kthread_adopt(kt);
+	host_sigprocmask(SIG_SETMASK, &none, NULL);
+	if (kt->state == KT_HELPER)
+		kt->helper(kt->helper_arg);
+	instance_lock();
+	if (kt->host->pid == 0)
+		kt->host->pid = kt->host_pid;
+	sched_loop(kt);
+}
+
+static int kthread_start(struct kthread *kt)
+{
+	long tid;
+	int err = arena_share();
+
+	if (err != 0)
+		return err;
+	tid = host_clone_thread(kthread_stack_top(kt), kthread_main, kt);
+	return tid < 0 ? (int)tid : 0;
+}
+
+int kthread_spawn_helper(void (*fn)(void *), void *arg, struct kthread **ret_kt)
+{
+	struct kthread *kt = kthread_create(this_kthread()->host);
+	int err;
+
+	if (kt == NULL)
+		return -ENOMEM;
+	kt->host->nr_kthreads--; /* not one of those that run tasks */
+	kt->state = KT_HELPER;
+	kt->helper = fn;
+	kt->helper_arg = arg;
+	err = kthread_start(kt);
+	if (err != 0) {
+		list_del(&kt->node);
+		kthread_free(kt);
+		return err;
+	}
+	*ret_kt = kt;
+	return 0;
+}
+
+int hostproc_fork(struct hostproc **ret_host)
+{
+	struct hostproc *host = hostproc_create();
+	struct kthread *kt = host == NULL ? NULL : kthread_create(host);
+	uint64_t all = UINT64_MAX, old;
+	long pid = -ENOMEM;
+
+	if (kt == NULL)
+		goto fail;
+	pid = arena_share();
+	if (pid != 0)
+		goto fail;
+	/* Until it has its own %gs and signal stack, the child must not run a handler. */
+	host_sigprocmask(SIG_SETMASK, &all, &old);
+	pid = host_clone_process(kthread_stack_top(kt), kthread_main, kt);
+	host_sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0)
+		goto fail;
+	host->pid = (int)pid;
+	abi_instance_of(window())->forks++;
+	*ret_host = host;
+	return 0;
+fail:
+	if (kt != NULL)
+		kthread_destroy(kt);
+	if (host != NULL)
+		list_del(&host->all_node);
+	arena_free(host);
+	return (int)pid;
+}
+
+void kthread_helper_wait(struct kthread *kt, uint64_t timeout_ns)
+{
+	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
+			       .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+	uint32_t *word = park_word(kt);
+
+	/* Acquire pairs with the release in kthread_helper_wake. */
+	if (__atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) == 0)
+		host_futex(word, FUTEX_WAIT, 0, timeout_ns == UINT64_MAX ? NULL : &ts, 0);
+}
+
+void kthread_helper_wake(struct kthread *kt)
+{
+	uint32_t *word = park_word(kt);
+
+	/* Release pairs with the acquire in kthread_helper_wait. */
+	if (__atomic_exchange_n(word, 1, __ATOMIC_RELEASE) == 0)
+		host_futex(word, FUTEX_WAKE, 1, NULL, 0);
+}
+
+void kthread_kick(struct kthread *kt)
+{
+	/* Read by entry.S on the way back to the program. */
+	__atomic_store_n(&kt->need_resched, 1, __ATOMIC_RELAXED);
+	if (kt != this_kthread() && kt->tid != 0)
+		host_tgkill(kt->host_pid, kt->tid, SIGURG);
+}
+
+/* ---- vcpus ---- */
+
+/* Somebody at leatd should look at this slot now: rings only if nobody would. */
+static void doorbell(const struct abi_vcpu *slot, uint64_t wanted_ns)
+{
+	unsigned core = slot->core % ABI_MAX_CORES;
+	const struct abi_core *dp = &control_page()->core[core];
+	uint64_t one = 1;
+
+	if (__atomic_load_n(&dp->state, __ATOMIC_ACQUIRE) != ABI_DP_SLEEP || dp->wake_ns <= wanted_ns)
+		return;
+	host_write(ABI_FD_DOORBELL + (int)core, &one, sizeof(one));
+}
+
+bool kthread_preempt_asked(const struct kthread *kt)
+{
+	return kt->vcpu >= 0 && kt->state == KT_RUNNING &&
+	       __atomic_load_n(&slot_of(kt)->preempt, __ATOMIC_RELAXED) == kt->grant;
+}
+
+void kthread_give_back(struct kthread *kt, bool want)
+{
+	struct abi_vcpu *slot = slot_of(kt);
+	uint64_t next_ns = timers_next_ns();
+
+	kt->state = KT_STANDBY;
+	kt->host->nr_running--;
+	slot->deadline_ns = next_ns == UINT64_MAX ? 0 : next_ns;
+	slot->state = want ? ABI_VCPU_WANT : ABI_VCPU_PARKED;
+	slot->parks++;
+	slot->yields++;
+	/* Release: leatd reads deadline and state when it sees this (window.h). */
+	__atomic_store_n(&slot->parked_grant, kt->grant, __ATOMIC_RELEASE);
+	if (want || next_ns != UINT64_MAX)
+		doorbell(slot, want ? 0 : next_ns);
+}
+
+void kthread_hand_over(struct kthread *kt, struct kthread *to)
+{
+	to->vcpu = kt->vcpu;
+	to->grant = kt->grant;
+	to->state = KT_RUNNING;
+	to->host->nr_running++;
+	instance()->vcpu_holder[to->vcpu] = to;
+	kt->vcpu = -1;
+	kt->state = KT_PARKED;
+	kt->host->nr_running--;
+	/* Release pairs with the acquire in kthread_wait; the lock covers the rest. */
+	__atomic_store_n(park_word(to), 1, __ATOMIC_RELEASE);
+	host_futex(park_word(to), FUTEX_WAKE, 1, NULL, 0);
+}
+
+struct kthread *hostproc_parked_kthread(struct hostproc *host)
+{
+	struct list *pos;
+
+	list_for_each(pos, &host->kthreads)
+	{
+		struct kthread *kt = list_entry(pos, struct kthread, node);
+
+		if (kt->state == KT_PARKED)
+			return kt;
+	}
+	return NULL;
+}
+
+/* kt becomes the one that waits for the vcpu's next grant. */
+static void kthread_make_standby(struct kthread *kt, unsigned vcpu)
+{
+	struct abi_vcpu *slot = abi_vcpu_of(window(), vcpu);
+
+	kt->state = KT_STANDBY;
+	kt->vcpu = (int)vcpu;
+	kt->grant = slot->parked_grant;
+	instance()->vcpu_holder[vcpu] = kt;
+	__atomic_store_n(park_word(kt), 1, __ATOMIC_RELEASE);
+	host_futex(park_word(kt), FUTEX_WAKE, 1, NULL, 0);
+}
+
+void kthread_standby_first(struct kthread *kt)
+{
+	abi_vcpu_of(window(), 0)->state = ABI_VCPU_WANT;
+	kthread_make_standby(kt, 0);
+	doorbell(slot_of(kt), 0);
+}
+
+void kthread_pass_on(struct kthread *kt)
+{
+	struct list *pos;
+	unsigned vcpu = (unsigned)kt->vcpu;
+	bool running = kt->state == KT_RUNNING;
+	struct kthread *to = NULL;
+
+	if (kt->vcpu < 0)
+		return;
+	list_for_each(pos, &instance()->hosts)
+	{
+		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
+		struct kthread *parked = host->dead ? NULL : hostproc_parked_kthread(host);
+
+		if (parked != NULL && (to == NULL || !list_empty(&host->rq)))
+			to = parked;
+	}
+	if (to != NULL && running) {
+		kthread_hand_over(kt, to);
+		return;
+	}
+	if (running)
+		kthread_give_back(kt, false);
+	kt->state = KT_PARKED;
+	kt->vcpu = -1;
+	instance()->vcpu_holder[vcpu] = NULL;
+	if (to != NULL)
+		kthread_make_standby(to, vcpu);
+	else
+		abi_vcpu_of(window(), vcpu)->state = ABI_VCPU_OFF;
+}
+
+static _Noreturn void kthread_leave(void)
+{
+	instance_unlock();
+	host_exit_group(0);
+}
+
+/* It holds a vcpu now: goes to the core that leatd chose. */
+static void kthread_got_vcpu(struct kthread *kt)
+{
+	struct abi_vcpu *slot = slot_of(kt);
+	unsigned core = slot->core;
+
+	slot->state = ABI_VCPU_RUNNING;
+	kt->slice_ends_ns = 0;
+	if (core != kt->core && host_setaffinity(core) == 0)
+		kt->core = core;
+}
+
+void kthread_wait(struct kthread *kt)
+{
+	uint32_t *word, seen;
+
+	while (kt->state != KT_RUNNING) {
+		if (instance()->exiting || kt->state == KT_DEAD)
+			kthread_leave();
+		if (kt->state == KT_STANDBY) {
+			word = &slot_of(kt)->grant;
+			/* Acquire pairs with leatd's release: core is valid when it moved. */
+			seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+			if (seen != kt->grant) {
+				kt->grant = seen;
+				kt->state = KT_RUNNING;
+				kt->host->nr_running++;
+				break;
+			}
+		} else {
+			word = park_word(kt);
+			seen = 0;
+			__atomic_store_n(word, 0, __ATOMIC_RELAXED);
+		}
+		instance_unlock();
+		host_futex(word, FUTEX_WAIT, seen, NULL, 0);
+		instance_lock();
+	}
+	kthread_got_vcpu(kt);
+}
+
+/* A kthread of the current host process to run one more task, made if need be; NULL: no way. */
+static struct kthread *kthread_for(struct hostproc *host)
+{
+	struct kthread *kt = hostproc_parked_kthread(host);
+
+	if (kt != NULL)
+		return kt;
+	if (host != this_kthread()->host || host->nr_kthreads >= instance()->boot->nr_vcpus)
+		return NULL;
+	kt = kthread_create(host);
+	if (kt != NULL && kthread_start(kt) != 0) {
+		kthread_destroy(kt);
+		kt = NULL;
+	}
+	return kt;
+}
+
+void vcpu_want(struct hostproc *host)
+{
+	struct instance *inst = instance();
+	struct kthread *best = NULL, *kt;
+	int off = -1;
+
+	for (unsigned v = 0; v < inst->boot->nr_vcpus; v++) {
+		kt = inst->vcpu_holder[v];
+		if (kt == NULL && off < 0)
+			off = (int)v;
+		else if (kt != NULL && kt->state == KT_STANDBY &&
+			 (best == NULL || kt->host == host))
+			best = kt;
+	}
+	if (best != NULL) {
+		if (best->host != host && kthread_for(host) == NULL)
+			return;
+		slot_of(best)->state = ABI_VCPU_WANT;
+		doorbell(slot_of(best), 0);
+	} else if (off >= 0) {
+		kt = kthread_for(host);
+		if (kt == NULL)
+			return;
+		abi_vcpu_of(window(), (unsigned)off)->state = ABI_VCPU_WANT;
+		kthread_make_standby(kt, (unsigned)off);
+		doorbell(slot_of(kt), 0);
+	}
+}

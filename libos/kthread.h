@@ -1,0 +1,114 @@
+/*
+ * kthread.h - host threads: making them, giving them vcpus, and what they do without work.
+ *
+ * Guard: the instance lock, which every function here expects to be held.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libos/task.h"
+
+#define KTHREAD_STACK_ORDER 2
+#define KTHREAD_SIGSTACK_ORDER 3 /* 32 KiB: the largest frame (AVX-512, AMX) is some 12 KiB */
+#define KTHREAD_NO_CORE (~0U)
+
+/* A host process's description; its kthreads and processes are added by others. NULL: no memory. */
+struct hostproc *hostproc_create(void);
+
+/* A kthread's memory, parked, in host's list. NULL: no memory, or ABI_MAX_KTHREADS. */
+struct kthread *kthread_create(struct hostproc *host);
+void kthread_destroy(struct kthread *kt); /* one that never ran */
+
+/* The kthread's own loop: where a new host thread or process begins. */
+void kthread_main(void *arg);
+
+/* Makes the calling host thread run as kt from now on: registers %gs and the signal stack. */
+void kthread_adopt(struct kthread *kt);
+
+/*
+ * A host thread for Leat's own purposes, which waits on host descriptors or timers and then wakes
+ * tasks.  It runs fn(arg) without the lock and without a vcpu; fn must not return.  It may take the
+ * lock and call task_wake and the like, but not sleep as a task does.  0 or negative errno.
+ */
+int kthread_spawn_helper(void (*fn)(void *), void *arg, struct kthread **ret_kt);
+
+/* Sleeps on the helper's own word until kthread_helper_wake or for timeout_ns. Without the lock. */
+void kthread_helper_wait(struct kthread *kt, uint64_t timeout_ns);
+void kthread_helper_wake(struct kthread *kt);
+
+/* Makes it enter the libOS soon, if it runs the program's code. */
+void kthread_kick(struct kthread *kt);
+
+/* Hands its vcpu to a kthread that is parked. The caller goes on to kthread_wait. */
+void kthread_hand_over(struct kthread *kt, struct kthread *to);
+
+/* Gives its vcpu back to leatd: want: it is needed again as soon as may be. */
+void kthread_give_back(struct kthread *kt, bool want);
+
+/* The way for the vcpu that kt holds or waits for when kt is about to vanish. */
+void kthread_pass_on(struct kthread *kt);
+
+/* The instance's first kthread waits for vcpu 0, and wants it. */
+void kthread_standby_first(struct kthread *kt);
+
+/* Waits, without the lock meanwhile, until it holds a vcpu. */
+void kthread_wait(struct kthread *kt);
+
+/* Has leatd asked for the vcpu back? */
+bool kthread_preempt_asked(const struct kthread *kt);
+
+/* A kthread of that host process which waits to be handed a vcpu; NULL if none. */
+struct kthread *hostproc_parked_kthread(struct hostproc *host);
+
+/* Sees to it that one more vcpu will be granted, for the host process's runnable tasks. */
+void vcpu_want(struct hostproc *host);
+
+/*
+ * A new host process: a copy of the current one's memory, with a kthread of its own, parked.
+ * 0 or negative errno.
+ */
+int hostproc_fork(struct hostproc **ret_host);
+
+/* exit.c: the last process of this host process has ended. On kt's own stack, never returns. */
+_Noreturn void hostproc_end(struct kthread *kt);
+
+/* ---- sched.c ---- */
+
+_Noreturn void sched_loop(struct kthread *kt);
+void sched_enqueue(struct task *task); /* becomes runnable; nobody is told */
+void sched_vectors_save(struct kthread *kt); /* to their owner's memory */
+void sched_poll(struct kthread *kt);   /* network, timers, signals from outside */
+
+/* Switches away from the current task, whose state says why; returns when it runs again. */
+void sched_switch_out(struct task *task);
+
+/* At the end of a system call: gives way if the time slice is over or leatd asked. */
+void sched_safe_point(struct kthread *kt);
+
+/* ---- ticker.c ---- */
+
+/* Sees to it that the ticker runs if runnable tasks wait or timers are pending. */
+void ticker_cover(void);
+void kthread_timer_armed(uint64_t deadline_ns); /* timer.c: a new earliest timer */
+
+/* ---- fs and gs ---- */
+
+static inline uint64_t fs_base_read(void)
+{
+	uint64_t base;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(base));
+	return base;
+}
+
+static inline void fs_base_write(uint64_t base)
+{
+	__asm__ volatile("wrfsbase %0" : : "r"(base));
+}
+
+static inline void gs_base_write(uint64_t base)
+{
+	__asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
+}

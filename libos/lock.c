@@ -1,0 +1,56 @@
+/*
+ * lock.c - the instance lock: one word in the window, taken by the kthreads of all the instance's
+ * processes.  Spins briefly (sections are short), then sleeps on the host.
+ */
+#include <linux/futex.h>
+#include <stddef.h>
+
+#include "leat/base/bits.h"
+#include "libos/host.h"
+#include "libos/instance.h"
+
+#define LOCK_SPINS 200 /* some 5 us: longer than nearly all sections */
+
+enum { LOCK_FREE, LOCK_HELD, LOCK_WAITED };
+
+static uint32_t *lock_word(void)
+{
+	return &abi_scratch_of(window())->instance_lock;
+}
+
+static void lock_slow(uint32_t *word)
+{
+	uint32_t seen;
+
+	for (unsigned i = 0; i < LOCK_SPINS; i++) {
+		seen = LOCK_FREE;
+		if (__atomic_load_n(word, __ATOMIC_RELAXED) == LOCK_FREE &&
+		    __atomic_compare_exchange_n(word, &seen, LOCK_HELD, false, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return;
+		cpu_relax();
+	}
+	/* Acquire pairs with the release of instance_unlock. */
+	while (__atomic_exchange_n(word, LOCK_WAITED, __ATOMIC_ACQUIRE) != LOCK_FREE)
+		host_futex(word, FUTEX_WAIT, LOCK_WAITED, NULL, 0);
+}
+
+void instance_lock(void)
+{
+	uint32_t *word = lock_word();
+	uint32_t seen = LOCK_FREE;
+
+	/* Acquire pairs with the release of instance_unlock. */
+	if (unlikely(!__atomic_compare_exchange_n(word, &seen, LOCK_HELD, false, __ATOMIC_ACQUIRE,
+						  __ATOMIC_RELAXED)))
+		lock_slow(word);
+}
+
+void instance_unlock(void)
+{
+	uint32_t *word = lock_word();
+
+	/* Release pairs with the acquire of the next holder. */
+	if (unlikely(__atomic_exchange_n(word, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_WAITED))
+		host_futex(word, FUTEX_WAKE, 1, NULL, 0);
+}

@@ -1,0 +1,400 @@
+/*
+ * sched.c - which task runs next on a kthread, sleeping and waking, and what a kthread does meanwhile.
+ *
+ * Every kthread has a loop of its own on its own stack: a task that blocks switches to the loop, the
+ * loop switches to the next task.  The instance lock is held across switches.  A task runs only on
+ * kthreads of its host process, so the queue of runnable tasks is per host process.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "leat/base/bits.h"
+#include "libos/arena.h"
+#include "libos/clock.h"
+#include "libos/host.h"
+#include "libos/instance.h"
+#include "libos/kthread.h"
+#include "libos/netglue.h"
+#include "libos/xstate.h"
+
+/* entry.S */
+void context_switch(uint64_t *ret_old_sp, uint64_t new_sp);
+
+#define LINGER_CHECKS 8U /* looks at the hints between two yields */
+
+/* ---- the queue ---- */
+
+void sched_enqueue(struct task *task)
+{
+	struct hostproc *host = task->process->host;
+
+	task->state = TASK_RUNNABLE;
+	list_add_tail(&host->rq, &task->rq_node);
+	instance()->nr_runnable++;
+}
+
+static struct task *sched_pop(struct hostproc *host)
+{
+	struct task *task;
+
+	if (list_empty(&host->rq))
+		return NULL;
+	task = list_entry(host->rq.next, struct task, rq_node);
+	list_del(&task->rq_node);
+	instance()->nr_runnable--;
+	return task;
+}
+
+void task_wake(struct task *task)
+{
+	struct hostproc *host = task->process->host;
+	bool backlog;
+
+	task->woken = true;
+	if (task->state != TASK_SLEEPING)
+		return;
+	backlog = !list_empty(&host->rq);
+	timer_cancel(&task->sleep_timer);
+	sched_enqueue(task);
+	/*
+	 * Mostly the waker blocks soon and its kthread goes on with the task: cheaper than another core.
+	 * Where tasks queue up, or the waker goes on for long (ticker.c), another vcpu is asked for.
+	 */
+	if (backlog && instance()->nr_lingering == 0)
+		vcpu_want(host);
+}
+
+void task_interrupt(struct task *task)
+{
+	if (task->state == TASK_SLEEPING && task->interruptible)
+		task_wake(task);
+}
+
+void task_kick(struct task *task)
+{
+	if (task->state == TASK_RUNNING && task->kthread != NULL)
+		kthread_kick(task->kthread);
+}
+
+/* ---- switching ---- */
+
+void sched_switch_out(struct task *task)
+{
+	struct kthread *kt = this_kthread();
+	uint64_t now_ns = clock_monotonic_ns();
+
+	task->fs_base = fs_base_read();
+	task->run_ns += now_ns - task->switched_in_ns;
+	task->xstate_kthread = kt;
+	task->kthread = NULL;
+	kt->current = NULL;
+	context_switch(&task->ksp, kt->loop_sp);
+}
+
+/* The registers' vector state goes to its owner's memory, so that anybody may use them. */
+void sched_vectors_save(struct kthread *kt)
+{
+	struct task *owner = kt->vector_owner;
+
+	if (owner != NULL && owner->xstate_kthread == kt && !owner->xstate_saved) {
+		xstate_save(owner->xstate);
+		owner->xstate_saved = true;
+	}
+}
+
+static void sched_vectors_load(struct kthread *kt, struct task *task)
+{
+	if (kt->vector_owner == task && task->xstate_kthread == kt) {
+		task->xstate_saved = false;
+		return;
+	}
+	sched_vectors_save(kt);
+	if (task->xstate_saved && xstate_restore(task->xstate) != 0)
+		panic("task %d: bad vector state", task->tid);
+	kt->vector_owner = task;
+	task->xstate_saved = false;
+	task->xstate_kthread = kt;
+}
+
+static void sched_run(struct kthread *kt, struct task *task)
+{
+	sched_vectors_load(kt, task);
+	fs_base_write(task->fs_base);
+	task->state = TASK_RUNNING;
+	task->kthread = kt;
+	task->switched_in_ns = clock_monotonic_ns();
+	kt->kstack_top = (uint64_t)(uintptr_t)task->regs;
+	kt->current = task;
+	kt->in_trap = 0;
+	kt->slice_ends_ns = 0;
+	__atomic_store_n(&kt->need_resched, signal_pending(task) ? 1U : 0U, __ATOMIC_RELAXED);
+	abi_vcpu_of(window(), (unsigned)kt->vcpu)->switches++;
+	ticker_cover();
+	context_switch(&kt->loop_sp, task->ksp);
+}
+
+/* ---- sleeping ---- */
+
+static void sleep_expired(struct timer *timer)
+{
+	struct task *task = timer->data;
+
+	task->timed_out = true;
+	if (task->state == TASK_SLEEPING)
+		task_wake(task);
+}
+
+static int sleep_common(uint64_t deadline_ns, bool interruptible)
+{
+	struct task *task = current();
+
+	if (interruptible && signal_pending(task))
+		return -EINTR;
+	if (task->woken) {
+		task->woken = false;
+		return 0;
+	}
+	task->timed_out = false;
+	if (deadline_ns != WAIT_FOREVER) {
+		if (deadline_ns <= clock_monotonic_ns())
+			return -ETIMEDOUT;
+		task->sleep_timer.func = sleep_expired;
+		task->sleep_timer.data = task;
+		if (timer_arm(&task->sleep_timer, deadline_ns) != 0)
+			return -ENOMEM;
+	}
+	task->interruptible = interruptible;
+	task->state = TASK_SLEEPING;
+	sched_switch_out(task);
+	timer_cancel(&task->sleep_timer);
+	task->woken = false;
+	if (interruptible && signal_pending(task))
+		return -EINTR;
+	return task->timed_out ? -ETIMEDOUT : 0;
+}
+
+int task_sleep(uint64_t deadline_ns)
+{
+	return sleep_common(deadline_ns, true);
+}
+
+int task_sleep_uninterruptible(uint64_t deadline_ns)
+{
+	return sleep_common(deadline_ns, false);
+}
+
+/* ---- events from outside ---- */
+
+static void sched_ext_signals(void)
+{
+	uint64_t *word = &abi_instance_of(window())->ext_signals;
+	uint64_t set;
+
+	if (likely(__atomic_load_n(word, __ATOMIC_RELAXED) == 0))
+		return;
+	/* Acquire pairs with leatd's fetch_or(release). */
+	set = __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE);
+	for (; set != 0; set &= set - 1) {
+		int sig = __builtin_ctzl(set) + 1;
+
+		if (sig <= NR_SIGNALS)
+			signal_send_pgrp(instance()->foreground_pgid, sig, NULL);
+	}
+}
+
+void sched_poll(struct kthread *kt)
+{
+	uint64_t next_ns = timers_next_ns();
+
+	sched_ext_signals();
+	if (kt->vcpu >= 0)
+		net_glue_poll((unsigned)kt->vcpu);
+	if (next_ns != UINT64_MAX)
+		timers_run(clock_monotonic_ns());
+}
+
+/* ---- other host processes of the instance ---- */
+
+/* One that has runnable tasks and a kthread to be handed a vcpu; round-robin. */
+static struct kthread *sched_other_host(const struct kthread *kt)
+{
+	struct list *hosts = &instance()->hosts;
+	struct list *pos, *tmp;
+
+	if (instance()->nr_runnable == 0)
+		return NULL;
+	list_for_each_safe(pos, tmp, hosts)
+	{
+		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
+		struct kthread *parked;
+
+		if (host == kt->host || list_empty(&host->rq) || host->dead)
+			continue;
+		parked = hostproc_parked_kthread(host);
+		if (parked == NULL)
+			continue;
+		list_del(&host->all_node);
+		list_add_tail(hosts, &host->all_node);
+		return parked;
+	}
+	return NULL;
+}
+
+static bool sched_hand_over(struct kthread *kt)
+{
+	struct kthread *to = sched_other_host(kt);
+
+	if (to == NULL)
+		return false;
+	sched_vectors_save(kt);
+	kthread_hand_over(kt, to);
+	return true;
+}
+
+/* ---- no work ---- */
+
+/* Cheap looks without the lock: is it worth taking it? Hints only: races are harmless. */
+static bool sched_hint(const struct kthread *kt)
+{
+	return __atomic_load_n(&instance()->nr_runnable, __ATOMIC_RELAXED) != 0 ||
+	       net_glue_pending((unsigned)kt->vcpu) ||
+	       __atomic_load_n(&abi_instance_of(window())->ext_signals, __ATOMIC_RELAXED) != 0 ||
+	       kthread_preempt_asked(kt);
+}
+
+/* Polls without the lock until something may have happened or until_ns; gives way meanwhile. */
+static void sched_linger(struct kthread *kt, uint64_t until_ns)
+{
+	struct abi_vcpu *slot = abi_vcpu_of(window(), (unsigned)kt->vcpu);
+	uint64_t timer_ns = timers_next_ns();
+
+	instance()->nr_lingering++;
+	slot->state = ABI_VCPU_LINGER;
+	instance_unlock();
+	for (;;) {
+		uint64_t now_ns = clock_monotonic_ns();
+
+		if (now_ns >= until_ns || now_ns >= timer_ns || sched_hint(kt))
+			break;
+		for (unsigned i = 0; i < LINGER_CHECKS && !sched_hint(kt); i++)
+			cpu_relax();
+		slot->yields++;
+		host_sched_yield();
+	}
+	instance_lock();
+	slot->state = ABI_VCPU_RUNNING;
+	instance()->nr_lingering--;
+}
+
+/* How long it may poll: only where everyone on the core gives way, and briefly if somebody waits. */
+static uint64_t sched_linger_ns(const struct kthread *kt)
+{
+	const struct abi_control *control = control_page();
+	const struct abi_core *core = &control->core[kt->core % ABI_MAX_CORES];
+
+	if (kt->core == KTHREAD_NO_CORE || core->spinner != 0)
+		return 0;
+	return core->waiting != 0 ? control->linger_ns / 4 : control->linger_ns;
+}
+
+static void sched_idle(struct kthread *kt)
+{
+	uint64_t until_ns = 0;
+
+	if (kt->host->nr_kthreads > 1)
+		sched_vectors_save(kt);
+	for (;;) {
+		sched_poll(kt);
+		if (!list_empty(&kt->host->rq) || instance()->exiting || sched_hand_over(kt))
+			return;
+		if (until_ns == 0)
+			until_ns = clock_monotonic_ns() + sched_linger_ns(kt);
+		if (kthread_preempt_asked(kt) || clock_monotonic_ns() >= until_ns)
+			break;
+		sched_linger(kt, until_ns);
+	}
+	kthread_give_back(kt, false);
+}
+
+/* ---- the loop ---- */
+
+static bool slice_over(const struct kthread *kt)
+{
+	return kt->slice_ends_ns != 0 && kt->slice_ends_ns <= clock_monotonic_ns();
+}
+
+_Noreturn void sched_loop(struct kthread *kt)
+{
+	bool turn = false; /* the last task had its time: others first */
+
+	for (;;) {
+		struct task *task;
+
+		if (kt->state != KT_RUNNING)
+			kthread_wait(kt);
+		if (instance()->exiting) {
+			instance_unlock();
+			host_exit_group(0);
+		}
+		if (kthread_preempt_asked(kt)) {
+			sched_vectors_save(kt);
+			kthread_give_back(kt, instance()->nr_runnable != 0);
+			continue;
+		}
+		if (turn && sched_hand_over(kt)) {
+			turn = false;
+			continue;
+		}
+		task = sched_pop(kt->host);
+		if (task == NULL) {
+			sched_idle(kt);
+			continue;
+		}
+		sched_run(kt, task);
+		turn = kt->slice_ends_ns != 0;
+		if (kt->dead_task != NULL) {
+			if (kt->vector_owner == kt->dead_task)
+				kt->vector_owner = NULL;
+			task_destroy(kt->dead_task);
+			kt->dead_task = NULL;
+			if (kt->host->dead)
+				hostproc_end(kt);
+		}
+	}
+}
+
+static void sched_requeue(struct task *task)
+{
+	sched_enqueue(task);
+	sched_switch_out(task);
+}
+
+void task_yield(void)
+{
+	struct kthread *kt = this_kthread();
+
+	sched_poll(kt);
+	if (instance()->nr_runnable == 0) {
+		/* Nobody here: perhaps another instance on this core. */
+		abi_vcpu_of(window(), (unsigned)kt->vcpu)->yields++;
+		instance_unlock();
+		host_sched_yield();
+		instance_lock();
+		return;
+	}
+	kt->slice_ends_ns = 1;
+	sched_requeue(kt->current);
+}
+
+void sched_safe_point(struct kthread *kt)
+{
+	sched_poll(kt);
+	if (kthread_preempt_asked(kt)) {
+		sched_requeue(kt->current);
+	} else if (slice_over(kt)) {
+		if (instance()->nr_runnable == 0)
+			kt->slice_ends_ns = 0;
+		else
+			sched_requeue(kt->current);
+	}
+}
