@@ -1,0 +1,63 @@
+/*
+ * Private to net/: sockets that carry datagrams, i.e. UDP, raw and ping sockets. They share the
+ * receive queue, addressing and ancillary data; they differ in how a datagram becomes a packet.
+ */
+#pragma once
+
+#include "net/stack.h"
+
+#define DGRAM_BUF_DEFAULT 212992u
+#define DGRAM_OVERHEAD 256u /* what a datagram counts besides its bytes */
+#define DGRAM_GROUPS 8u
+#define UDP_MAX_PAYLOAD 65507u
+
+struct dgram {
+	struct dgram *next;
+	struct frag_list data;
+	union ip_addr src, dst;
+	uint16_t sport;
+	uint8_t ttl, tos;
+	bool local;
+	uint64_t when_ns;
+};
+
+struct dgram_sock {
+	struct net_sock s;
+	struct list raw_link; /* in net->raws */
+	struct dgram *head, *tail;
+	uint32_t queued_bytes; /* with overhead */
+	uint32_t drops;
+	uint32_t icmp_filter;
+	bool checksum6;
+	union ip_addr groups[DGRAM_GROUPS];
+	unsigned int group_count;
+};
+
+/* A datagram about to be sent. */
+struct dgram_send {
+	struct route route;
+	union ip_addr src, dst;
+	uint16_t dport;
+	struct frag_list l4;
+};
+
+static inline struct dgram_sock *dgram_of(const struct net_sock *sock)
+{
+	return (struct dgram_sock *)(uintptr_t)sock;
+}
+
+struct net_sock *dgram_create(struct net *net, uint8_t family, uint8_t type, uint8_t protocol);
+int dgram_connect(struct net_sock *sock, const union ip_addr *addr, uint16_t port);
+int dgram_disconnect(struct net_sock *sock);
+ssize_t dgram_sendmsg(struct net_sock *sock, const struct net_msg *msg, int flags);
+ssize_t dgram_recvmsg(struct net_sock *sock, struct net_msg *msg, int flags);
+uint32_t dgram_poll_events(const struct net_sock *sock);
+int dgram_group(struct net_sock *sock, const union ip_addr *group, bool join);
+bool dgram_joined(const struct dgram_sock *ds, const union ip_addr *group);
+
+/* Queues `data` (taken over) with what `from` says. False: no room, and freed. */
+bool dgram_queue(struct dgram_sock *ds, struct frag_list *data, const struct dgram *from);
+
+/* How a filled struct dgram_send goes out; 0 or negative errno. */
+int udp_transmit(struct dgram_sock *ds, struct dgram_send *send);
+int raw_transmit(struct dgram_sock *ds, struct dgram_send *send);
