@@ -137,6 +137,7 @@ void ebpf_object_unref(struct ebpf_object *obj)
 		ebpf_jit_free(&obj->progs[i]);
 		free(obj->progs[i].insns);
 		free(obj->progs[i].lines);
+		free(obj->progs[i].call_maps);
 	}
 	for (i = 0; i < obj->map_count; i++)
 		free(obj->maps[i].initial);
@@ -228,7 +229,7 @@ const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, con
 uint64_t ebpf_prog_run(const struct ebpf_prog *prog, void *ctx)
 {
 	if (prog->native)
-		return prog->native(ctx, prog->env);
+		return prog->native((uintptr_t)ctx, prog->env, 0);
 	return ebpf_interp_run(prog->code, (uintptr_t)ctx, 0, prog->env);
 }
 

@@ -106,6 +106,17 @@ static void forget_arguments(struct verifier *v)
 		*vreg_at(v, i) = (struct vreg){.type = V_NONE};
 }
 
+/* Remembers for the compiler which map a call is given, if it is always the same. */
+static void note_map(struct verifier *v, int map)
+{
+	int32_t *noted = &v->code->call_maps[v->pc];
+
+	if (*noted == CALL_NOT_SEEN)
+		*noted = map;
+	else if (*noted != map)
+		*noted = CALL_MANY_MAPS;
+}
+
 int verify_call(struct verifier *v, struct ebpf_insn insn)
 {
 	struct call call = {.map = -1};
@@ -121,6 +132,8 @@ int verify_call(struct verifier *v, struct ebpf_insn insn)
 		if (err)
 			return err;
 	}
+	if (call.map >= 0)
+		note_map(v, call.map);
 	if (call.helper->moves_packet)
 		vstate_each(&v->now, forget_packet, NULL);
 	forget_arguments(v);

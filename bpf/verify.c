@@ -326,13 +326,17 @@ static void finish(struct verifier *v)
 /* Functions first, then what matters where, then the walk. */
 static int prove(struct verifier *v)
 {
+	uint32_t pc;
 	int err;
 
+	v->code->call_maps = malloc(v->count * sizeof(*v->code->call_maps));
 	v->needs = calloc(v->count, sizeof(*v->needs));
 	v->function_of = calloc(v->count, sizeof(*v->function_of));
 	v->joins = calloc(v->count, sizeof(*v->joins));
-	if (!v->needs || !v->function_of || !v->joins)
+	if (!v->code->call_maps || !v->needs || !v->function_of || !v->joins)
 		return -ENOMEM;
+	for (pc = 0; pc < v->count; pc++)
+		v->code->call_maps[pc] = CALL_NOT_SEEN;
 	err = find_structure(v);
 	if (!err)
 		err = verify_needs(v);
@@ -363,6 +367,8 @@ int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log
 			     reason);
 		return err;
 	}
+	free(code->call_maps);
+	code->call_maps = NULL;
 	err = prove(&v);
 	for (first = v.nodes; first && first->next; first = first->next)
 		continue;

@@ -13,6 +13,10 @@
 #define VERIFY_PENDING_MAX 8192	 /* branches not walked yet */
 #define VERIFY_OFFSET_MAX (1 << 29) /* of a pointer from its base */
 
+/* Of ebpf_code.call_maps: not reached yet; reached with different maps. */
+#define CALL_NOT_SEEN (-1)
+#define CALL_MANY_MAPS (-2)
+
 /*
  * A state seen at a join of control flow. It is the parent of the states reached next; when every path
  * from it has ended safely (open == 0) it can prove others.

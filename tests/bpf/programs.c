@@ -1,6 +1,8 @@
 /* Objects made by hand, without ELF. */
 #include "programs.h"
 
+#include "bpf/jit.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +46,10 @@ struct ebpf_code *program_add(struct ebpf_object *obj, const char *section,
 
 void program_drop(struct ebpf_object *obj)
 {
-	free(obj->progs[--obj->prog_count].insns);
+	struct ebpf_code *code = &obj->progs[--obj->prog_count];
+
+	ebpf_jit_free(code);
+	free(code->insns);
+	free(code->call_maps);
 	obj->verified = obj->prepared = false;
 }

@@ -30,6 +30,23 @@ static int run_interpreter(struct vector *vector, uint64_t *ret_result)
 	return 0;
 }
 
+static int run_compiler(struct vector *vector, uint64_t *ret_result)
+{
+	struct ebpf_object obj = {.map_count = 0};
+	struct ebpf_env env = {0};
+	struct ebpf_code code = {.insns = vector->insns, .count = (uint32_t)vector->count};
+	uint8_t memory[VECTOR_MEMORY];
+	int err = ebpf_jit_compile(&obj, &code);
+
+	if (err)
+		return err;
+	memcpy(memory, vector->memory, sizeof(memory));
+	*ret_result = code.native(vector->memory_size ? (uintptr_t)memory : 0, &env,
+				  vector->memory_size);
+	ebpf_jit_free(&code);
+	return 0;
+}
+
 /* Vectors that cannot be right here, because what they need is refused on purpose. */
 static bool must_be_refused(struct vector *vector)
 {
@@ -80,9 +97,16 @@ static void test_interpreter(void **state)
 	run_all(run_interpreter, "interpreter");
 }
 
+static void test_compiler(void **state)
+{
+	(void)state;
+	run_all(run_compiler, "compiler");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_compiler),
 		cmocka_unit_test(test_interpreter),
 	};
 
