@@ -14,10 +14,11 @@ struct fmt_out {
 	size_t len; /* bytes that the whole text needs, without the NUL */
 };
 
-/* One conversion: %[-0][width][.precision][l|ll|z|h|hh]c */
+/* One conversion: %[-0#][width][.precision][l|ll|z|h|hh]c */
 struct fmt_spec {
 	bool left;
 	bool zero;
+	bool prefix; /* 0x or 0 in front */
 	int width;
 	int precision; /* -1: none */
 	int longs;     /* 0 int, 1 and 2 long, -1 short, -2 char */
@@ -101,8 +102,9 @@ static int parse_int(const char **p)
 static const char *parse_spec(const char *p, struct fmt_spec *spec, va_list *ap)
 {
 	*spec = (struct fmt_spec){ .precision = -1 };
-	for (; *p == '-' || *p == '0'; p++) {
+	for (; *p == '-' || *p == '0' || *p == '#'; p++) {
 		spec->left |= *p == '-';
+		spec->prefix |= *p == '#';
 		spec->zero |= *p == '0';
 	}
 	if (*p == '*') {
@@ -148,8 +150,18 @@ static uint64_t arg_unsigned(const struct fmt_spec *spec, va_list *ap)
 	return va_arg(*ap, unsigned);
 }
 
+static const char *out_prefix(const struct fmt_spec *spec, uint64_t value)
+{
+	if (!spec->prefix || value == 0)
+		return "";
+	if (spec->conv == 'o')
+		return "0";
+	return spec->conv == 'x' ? "0x" : spec->conv == 'X' ? "0X" : "";
+}
+
 static void out_spec(struct fmt_out *out, const struct fmt_spec *spec, va_list *ap)
 {
+	uint64_t number;
 	int64_t value;
 
 	switch (spec->conv) {
@@ -163,7 +175,8 @@ static void out_spec(struct fmt_out *out, const struct fmt_spec *spec, va_list *
 	case 'x':
 	case 'X':
 	case 'o':
-		out_number(out, spec, arg_unsigned(spec, ap), '\0', "");
+		number = arg_unsigned(spec, ap);
+		out_number(out, spec, number, '\0', out_prefix(spec, number));
 		break;
 	case 'p':
 		out_number(out, spec, (uint64_t)(uintptr_t)va_arg(*ap, void *), '\0', "0x");

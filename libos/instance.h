@@ -91,6 +91,6 @@ void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A bug of ours: prints where and what, and ends the instance. */
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* fmt.c: snprintf without floats (d i u x X o c s p, l ll z, width, precision, 0 and -). */
+/* fmt.c: snprintf without floats (d i u x X o c s p, l ll z, width, precision, 0, - and #). */
 int fmt_print(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int fmt_vprint(char *buf, size_t size, const char *fmt, __builtin_va_list ap);
