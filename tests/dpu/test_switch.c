@@ -1,0 +1,309 @@
+/*
+ * What the DPU does with frames of well-behaved drivers: delivery, offloads, filters, ARP, limits.
+ */
+#include "tests/dpu/fixture.h"
+
+#include <string.h>
+
+static uint8_t sent[70000], got[70000];
+static struct virtio_net_hdr_mrg_rxbuf hdr;
+
+static void one_frame_arrives(size_t payload, size_t cut)
+{
+	size_t bytes = fixture_frame(A, B, payload, sent);
+
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, cut));
+	assert_int_equal(fixture_round(), 1);
+	assert_int_equal(driver_reclaim(&fx.driver[A], 0), 1);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
+	assert_memory_equal(sent, got, bytes);
+}
+
+static void test_delivery(void **state)
+{
+	(void)state;
+	for (size_t payload = 0; payload <= 1472; payload += 37)
+		for (size_t cut = 61; cut <= 2048; cut = cut * 3)
+			one_frame_arrives(payload, cut);
+	assert_int_equal(fx.works[B], fixture_queue_stats(B).rx_packets);
+	assert_int_equal(fx.works[A], 0);
+}
+
+/* The rings are 64 long: indices wrap many times, and pass 65536. */
+static void test_ring_wrap(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 70000; i++)
+		one_frame_arrives(i % 64, 1024);
+	assert_int_equal(fixture_queue_stats(B).rx_packets, 70000);
+}
+
+/* Turns a frame into TCP with an unfinished checksum and segments of `gso_size`. */
+static struct virtio_net_hdr make_gso(uint8_t *frame, uint16_t gso_size)
+{
+	struct virtio_net_hdr gso = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.hdr_len = 54,
+		.gso_size = gso_size,
+		.csum_start = 34,
+		.csum_offset = 16,
+	};
+
+	frame[14 + 9] = 6;
+	frame[34 + 12] = 5 << 4;
+	return gso;
+}
+
+static void test_gso_passes_whole(void **state)
+{
+	struct virtio_net_hdr gso;
+	size_t bytes;
+
+	(void)state;
+	bytes = fixture_frame(A, B, 50000, sent);
+	gso = make_gso(sent, 1448);
+	assert_true(driver_send(&fx.driver[A], 0, &gso, sent, bytes, 2048));
+	assert_int_equal(fixture_round(), 1);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
+	assert_memory_equal(sent, got, bytes);
+	assert_int_equal(hdr.num_buffers, (bytes + 12 + 2047) / 2048);
+	assert_int_equal(hdr.hdr.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(hdr.hdr.gso_size, 1448);
+	assert_int_equal(hdr.hdr.hdr_len, 54);
+	assert_int_equal(hdr.hdr.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(fixture_port_stats(A).egress_runs, 1);
+	assert_int_equal(fixture_port_stats(B).ingress_runs, 1);
+}
+
+/* Offload requests that the frame does not bear out. */
+static void test_offload_lies(void **state)
+{
+	struct virtio_net_hdr good, bad;
+	size_t bytes;
+
+	(void)state;
+	bytes = fixture_frame(A, B, 4000, sent);
+	good = make_gso(sent, 1448);
+	for (unsigned i = 0; i < 8; i++) {
+		bad = good;
+		switch (i) {
+		case 0: bad.gso_type = VIRTIO_NET_HDR_GSO_UDP; break;
+		case 1: bad.gso_type = VIRTIO_NET_HDR_GSO_TCPV6; break;
+		case 2: bad.gso_size = 0; break;
+		case 3: bad.gso_size = 1461; break;
+		case 4: bad.csum_start = 30; break;
+		case 5: bad.csum_offset = 6; break;
+		case 6: bad.flags = 0; break;
+		case 7: bad.gso_type = VIRTIO_NET_HDR_GSO_NONE; break;
+		}
+		assert_true(driver_send(&fx.driver[A], 0, &bad, sent, bytes, 2048));
+		assert_int_equal(fixture_round(), 1);
+		assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	}
+	bad = (struct virtio_net_hdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 65000};
+	bytes = fixture_frame(A, B, 100, sent);
+	assert_true(driver_send(&fx.driver[A], 0, &bad, sent, bytes, 2048));
+	assert_int_equal(fixture_round(), 1);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fixture_port_stats(A).drops_tx[DPU_DROP_OFFLOAD], 7);
+	assert_int_equal(fixture_port_stats(A).drops_tx[DPU_DROP_LENGTH], 2);
+	assert_int_equal(fixture_queue_stats(A).tx_reason, DPU_REASON_NONE);
+}
+
+static void test_no_filter_no_traffic(void **state)
+{
+	(void)state;
+	one_frame_arrives(10, 100);
+	assert_int_equal(dpu_port_set_filter(fx.port[A], NULL), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		size_t bytes = fixture_frame(A, B, 10, sent);
+
+		assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
+		assert_int_equal(fixture_round(), 1);
+	}
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fixture_port_stats(A).drops_tx[DPU_DROP_NO_FILTER], 10);
+	assert_int_equal(dpu_port_set_filter(fx.port[A], fx.filter), 0);
+	driver_reclaim(&fx.driver[A], 0);
+	one_frame_arrives(10, 100);
+
+	/* and the receiver's counts as much */
+	assert_int_equal(dpu_port_set_filter(fx.port[B], NULL), 0);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, fixture_frame(A, B, 10, sent), 100));
+	assert_int_equal(fixture_round(), 1);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fixture_port_stats(B).drops_rx[DPU_DROP_NO_FILTER], 1);
+}
+
+/* The programs count by themselves: as many executions as packets, on both sides. */
+static void test_packets_equal_executions(void **state)
+{
+	struct virtio_net_hdr gso;
+	size_t bytes;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		one_frame_arrives(i, 1000);
+	bytes = fixture_frame(A, B, 30000, sent);
+	gso = make_gso(sent, 1448);
+	assert_true(driver_send(&fx.driver[A], 0, &gso, sent, bytes, 2048));
+	fixture_round();
+	assert_int_equal(fixture_queue_stats(A).tx_packets, 101);
+	assert_int_equal(fixture_counter(A, LEAT_COUNT_EGRESS), 101);
+	assert_int_equal(fixture_port_stats(A).egress_runs, 101);
+	assert_int_equal(fixture_queue_stats(B).rx_packets, 101);
+	assert_int_equal(fixture_counter(B, LEAT_COUNT_INGRESS), 101);
+	assert_int_equal(fixture_counter(A, LEAT_COUNT_PASS_EGRESS), 101);
+}
+
+static void test_spoofed_source(void **state)
+{
+	size_t bytes = fixture_frame(A, B, 20, sent);
+
+	(void)state;
+	sent[14 + 15] = 77; /* last byte of the source address */
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
+	fixture_round();
+	bytes = fixture_frame(A, B, 20, sent);
+	sent[11] = 77; /* source MAC */
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
+	fixture_round();
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fixture_port_stats(A).drops_tx[DPU_DROP_EGRESS], 2);
+	assert_int_equal(fixture_counter(A, LEAT_COUNT_DROP_IPV4), 1);
+	assert_int_equal(fixture_counter(A, LEAT_COUNT_DROP_MAC), 1);
+}
+
+/* A receiver without buffers holds its sender back for a moment, then the frame is dropped. */
+static void test_slow_receiver(void **state)
+{
+	size_t bytes = fixture_frame(A, B, 1000, sent);
+	struct dpu_port_stats stats;
+
+	(void)state;
+	for (unsigned i = 0; i < 32; i++) {
+		assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 2000));
+		assert_int_equal(fixture_round(), 1);
+	}
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 2000));
+	assert_int_equal(fixture_round(), 0);
+	assert_int_equal(fixture_port_stats(A).egress_runs, 32); /* judged when it goes, not before */
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
+	assert_int_equal(fixture_round(), 1);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 2000));
+	assert_int_equal(fixture_round(), 0);
+	fx.now_ns += 10000000;
+	assert_int_equal(fixture_round(), 1);
+	stats = fixture_port_stats(B);
+	assert_int_equal(stats.drops_rx[DPU_DROP_RX_FULL], 1);
+	assert_int_equal(fixture_queue_stats(B).rx_packets, 33);
+}
+
+static void arp_request(unsigned from, uint32_t target_ip, uint8_t *frame)
+{
+	static const uint8_t start[] = {0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1};
+	uint32_t ip = fixture_ip(from);
+
+	memset(frame, 0, 60);
+	memset(frame, 0xff, 6);
+	fixture_mac(from, frame + 6);
+	memcpy(frame + 12, start, sizeof(start));
+	fixture_mac(from, frame + 22);
+	memcpy(frame + 28, &ip, 4);
+	memcpy(frame + 38, &target_ip, 4);
+}
+
+static void test_arp_is_answered(void **state)
+{
+	uint8_t mac[6];
+	uint32_t ip = fixture_ip(B);
+
+	(void)state;
+	arp_request(A, ip, sent);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, 60, 100));
+	assert_int_equal(fixture_round(), 1);
+	assert_int_equal(driver_receive(&fx.driver[A], 0, &hdr, got, sizeof(got)), 60);
+	fixture_mac(B, mac);
+	assert_memory_equal(got + 22, mac, 6);
+	assert_memory_equal(got + 28, &ip, 4);
+	assert_int_equal(got[21], 2);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fx.works[B], 0);
+}
+
+static void test_other_tenant(void **state)
+{
+	struct dpu_port_config config = {
+		.id = 9, .tenant = 2, .mtu = 1500, .ipv4_be = 0x0900630a, .prefix_len = 16,
+		.nr_queue_pairs = 1, .window_bytes = DRIVER_WINDOW_BYTES, .owner = &fx.now_ns,
+		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
+	};
+	struct dpu_port *port;
+	struct driver driver;
+	size_t bytes;
+
+	(void)state;
+	assert_int_equal(driver_create(&driver), 0);
+	config.window = driver.window;
+	assert_int_equal(dpu_port_attach(fx.dpu, &config, &port), 0);
+	assert_int_equal(dpu_port_set_filter(port, fx.filter), 0);
+	driver_start(&driver, 8);
+	arp_request(A, config.ipv4_be, sent);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, 60, 100));
+	fixture_round();
+	assert_int_equal(fixture_port_stats(A).drops_tx[DPU_DROP_TENANT], 1);
+	bytes = fixture_frame(A, B, 20, sent);
+	memcpy(sent, config.mac, 6);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
+	memset(sent, 0xff, 6);
+	fixture_round();
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
+	fixture_round();
+	assert_int_equal(driver_receive(&driver, 0, &hdr, got, sizeof(got)), 0);
+	/* the broadcast reached the sender's own tenant */
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
+	dpu_port_detach(port);
+	driver_destroy(&driver);
+}
+
+static void test_attach_refuses(void **state)
+{
+	struct dpu_port_config config = {
+		.id = 3, .tenant = 1, .mtu = 1500, .ipv4_be = fixture_ip(A), .prefix_len = 16,
+		.nr_queue_pairs = 1, .window_bytes = DRIVER_WINDOW_BYTES,
+		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
+	};
+	struct dpu_port *port = NULL;
+
+	(void)state;
+	config.window = fx.driver[A].window;
+	assert_int_equal(dpu_port_attach(fx.dpu, &config, &port), -17); /* EEXIST: the address */
+	config.ipv4_be = 0x0900630a;
+	fixture_mac(B, config.mac);
+	assert_int_equal(dpu_port_attach(fx.dpu, &config, &port), -17); /* the MAC */
+	config.mac[0] = 1;
+	assert_int_equal(dpu_port_attach(fx.dpu, &config, &port), -22); /* a group address */
+	assert_null(port);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_delivery),
+		TEST(test_ring_wrap),
+		TEST(test_gso_passes_whole),
+		TEST(test_offload_lies),
+		TEST(test_no_filter_no_traffic),
+		TEST(test_packets_equal_executions),
+		TEST(test_spoofed_source),
+		TEST(test_slow_receiver),
+		TEST(test_arp_is_answered),
+		TEST(test_other_tenant),
+		TEST(test_attach_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
