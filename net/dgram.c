@@ -24,9 +24,9 @@ struct net_sock *dgram_create(struct net *net, uint8_t family, uint8_t type, uin
 	ds->s.mcast_loop = true;
 	list_init(&ds->s.wait);
 	list_init(&ds->raw_link);
-	list_push_back(&net->socks, &ds->s.all);
+	list_add_tail(&net->socks, &ds->s.all);
 	if (protocol != PROTO_UDP)
-		list_push_back(&net->raws, &ds->raw_link);
+		list_add_tail(&net->raws, &ds->raw_link);
 	net->stats.sockets++;
 	return &ds->s;
 }
@@ -57,9 +57,9 @@ void dgram_destroy(struct net_sock *sock)
 	while (ds->head != NULL)
 		dgram_free(net, dgram_pop(ds));
 	port_unbind(sock);
-	list_remove(&sock->wait);
-	list_remove(&sock->all);
-	list_remove(&ds->raw_link);
+	list_del(&sock->wait);
+	list_del(&sock->all);
+	list_del(&ds->raw_link);
 	net->stats.sockets--;
 	net_env_free(ds, sizeof(*ds));
 }

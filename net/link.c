@@ -18,11 +18,11 @@
 
 static const uint8_t mac_broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
-static void neigh_timer_fire(struct net *net, struct timer *timer);
+static void neigh_timer_fire(struct net *net, struct net_timer *timer);
 
 void link_init(struct net *net)
 {
-	timer_init(&net->neigh_timer, neigh_timer_fire);
+	net_timer_init(&net->neigh_timer, neigh_timer_fire);
 }
 
 void link_finish(struct net *net)
@@ -195,8 +195,8 @@ static void neigh_request(struct net *net, struct neigh *neigh)
 			 ip_addr_to_v4(&neigh->addr));
 	else
 		icmp6_send_ns(net, &neigh->addr, mac);
-	if (!timer_armed(&net->neigh_timer))
-		timer_arm(&net->wheel, &net->neigh_timer, net->now_ns + NEIGH_RETRY_NS);
+	if (!net_timer_armed(&net->neigh_timer))
+		net_timer_arm(&net->wheel, &net->neigh_timer, net->now_ns + NEIGH_RETRY_NS);
 }
 
 static struct neigh *neigh_set(struct net *net, const union ip_addr *addr)
@@ -286,7 +286,7 @@ void neigh_learn(struct net *net, const union ip_addr *addr, const uint8_t mac[6
 }
 
 /* Asks again for those that did not answer, and gives up after some. */
-static void neigh_timer_fire(struct net *net, struct timer *timer)
+static void neigh_timer_fire(struct net *net, struct net_timer *timer)
 {
 	bool again = false;
 
@@ -305,7 +305,7 @@ static void neigh_timer_fire(struct net *net, struct timer *timer)
 		again = true;
 	}
 	if (again)
-		timer_arm(&net->wheel, timer, net->now_ns + NEIGH_RETRY_NS);
+		net_timer_arm(&net->wheel, timer, net->now_ns + NEIGH_RETRY_NS);
 }
 
 /* ---- receiving frames ---- */

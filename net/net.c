@@ -26,9 +26,9 @@ static void net_settle(struct net *net)
 		tcp_lo_run(net);
 		while (!list_empty(&net->acks)) {
 			struct tcp_sock *ts =
-				CONTAINER_OF(net->acks.next, struct tcp_sock, ack_link);
+				container_of(net->acks.next, struct tcp_sock, ack_link);
 
-			list_remove(&ts->ack_link);
+			list_del(&ts->ack_link);
 			tcp_send_ack(ts);
 		}
 	} while (net->lo_head != NULL);
@@ -111,8 +111,8 @@ static int net_tables_init(struct net *net)
 	list_init(&net->time_waits);
 	list_init(&net->acks);
 	list_init(&net->zombies);
-	timer_wheel_init(&net->wheel, net->now_ns);
-	timer_init(&net->time_wait_timer, tcp_time_wait_fire);
+	net_wheel_init(&net->wheel, net->now_ns);
+	net_timer_init(&net->time_wait_timer, tcp_time_wait_fire);
 	reassembly_init(net);
 	link_init(net);
 	net_env_random(net->secret, sizeof(net->secret));
@@ -154,7 +154,7 @@ void net_finish(struct net *net)
 		return;
 	net_enter(net);
 	while (net->conns != NULL && !list_empty(&net->socks)) {
-		struct net_sock *sock = CONTAINER_OF(net->socks.next, struct net_sock, all);
+		struct net_sock *sock = container_of(net->socks.next, struct net_sock, all);
 
 		sock->owner = NULL;
 		if (sock->type != SOCK_STREAM) {
@@ -197,13 +197,13 @@ static void net_waiters_run(struct net *net)
 	while (!list_empty(&net->waiters)) {
 		struct list *node = net->waiters.next;
 
-		list_remove(node);
-		list_push_back(&waiting, node);
+		list_del(node);
+		list_add_tail(&waiting, node);
 	}
 	while (!list_empty(&waiting)) {
-		struct net_sock *sock = CONTAINER_OF(waiting.next, struct net_sock, wait);
+		struct net_sock *sock = container_of(waiting.next, struct net_sock, wait);
 
-		list_remove(&sock->wait);
+		list_del(&sock->wait);
 		if (sock->type == SOCK_STREAM)
 			tcp_ready(sock);
 		sock_event(sock, POLLOUT);
@@ -242,13 +242,13 @@ void net_flush(struct net *net, unsigned int vcpu)
 void net_timers_run(struct net *net, uint64_t now_ns)
 {
 	net->now_ns = now_ns;
-	timer_wheel_run(&net->wheel, net, now_ns);
+	net_wheel_run(&net->wheel, net, now_ns);
 	net_leave(net);
 }
 
 uint64_t net_next_deadline(const struct net *net)
 {
-	return timer_wheel_next(&net->wheel);
+	return net_wheel_next(&net->wheel);
 }
 
 /* ---- what there is to see ---- */
@@ -303,7 +303,7 @@ void net_sock_walk(struct net *net, void (*fn)(const struct net_sock_info *info,
 		   void *arg)
 {
 	for (struct list *node = net->socks.next; node != &net->socks; node = node->next) {
-		const struct net_sock *sock = CONTAINER_OF(node, struct net_sock, all);
+		const struct net_sock *sock = container_of(node, struct net_sock, all);
 		struct net_sock_info info = { .family = sock->family, .type = sock->type,
 					      .protocol = sock->protocol, .owner = sock->owner };
 		socklen_t bytes;

@@ -54,7 +54,7 @@ bool raw_input(struct net *net, const struct pkt *pkt, const struct ip_info *inf
 
 	frag_list_peek(&net->pool, &pkt->data, 0, header, min_u32(pkt->data.bytes, ICMP_BYTES));
 	for (struct list *node = net->raws.next; node != &net->raws; node = node->next) {
-		struct dgram_sock *ds = CONTAINER_OF(node, struct dgram_sock, raw_link);
+		struct dgram_sock *ds = container_of(node, struct dgram_sock, raw_link);
 		struct frag_list copy = { 0 };
 
 		if (!raw_wants(ds, info, header))

@@ -15,7 +15,7 @@ static void reassembly_drop(struct net *net, struct reassembly *r)
 	r->busy = false;
 }
 
-static void reassembly_timer_fire(struct net *net, struct timer *timer)
+static void reassembly_timer_fire(struct net *net, struct net_timer *timer)
 {
 	uint64_t next = UINT64_MAX;
 
@@ -30,12 +30,12 @@ static void reassembly_timer_fire(struct net *net, struct timer *timer)
 			next = min_u64(next, r->deadline_ns);
 	}
 	if (next != UINT64_MAX)
-		timer_arm(&net->wheel, timer, next);
+		net_timer_arm(&net->wheel, timer, next);
 }
 
 void reassembly_init(struct net *net)
 {
-	timer_init(&net->reassembly_timer, reassembly_timer_fire);
+	net_timer_init(&net->reassembly_timer, reassembly_timer_fire);
 }
 
 void reassembly_finish(struct net *net)
@@ -68,8 +68,8 @@ static struct reassembly *reassembly_get(struct net *net, const struct ip_info *
 	reassembly_drop(net, pick);
 	*pick = (struct reassembly){ .busy = true, .key = *info };
 	pick->deadline_ns = net->now_ns + REASSEMBLY_NS;
-	if (!timer_armed(&net->reassembly_timer))
-		timer_arm(&net->wheel, &net->reassembly_timer, pick->deadline_ns);
+	if (!net_timer_armed(&net->reassembly_timer))
+		net_timer_arm(&net->wheel, &net->reassembly_timer, pick->deadline_ns);
 	return pick;
 }
 

@@ -39,7 +39,7 @@ int net_sock_error(struct net_sock *sock)
 void sock_wait_tx(struct net_sock *sock)
 {
 	if (list_empty(&sock->wait))
-		list_push_back(&sock->net->waiters, &sock->wait);
+		list_add_tail(&sock->net->waiters, &sock->wait);
 }
 
 /* ---- addresses ---- */

@@ -62,7 +62,7 @@ struct reassembly {
 struct net {
 	struct virtnet dev;
 	struct buf_pool pool;
-	struct timer_wheel wheel;
+	struct net_wheel wheel;
 	uint64_t now_ns; /* taken at the start of each call from outside */
 	struct net_stats stats;
 
@@ -78,9 +78,9 @@ struct net {
 	uint16_t ip_id;
 
 	struct neigh neighs[NET_NEIGH_SETS * NET_NEIGH_WAYS]; /* set by set */
-	struct timer neigh_timer;
+	struct net_timer neigh_timer;
 	struct reassembly reassemblies[NET_REASSEMBLIES];
-	struct timer reassembly_timer;
+	struct net_timer reassembly_timer;
 
 	/* sockets */
 	struct list socks;		 /* all of them */
@@ -91,7 +91,7 @@ struct net {
 	struct list raws;
 	struct list time_waits;		 /* oldest first */
 	uint32_t time_wait_count;
-	struct timer time_wait_timer;
+	struct net_timer time_wait_timer;
 	uint32_t orphan_count;
 	struct list acks;		 /* connections that owe an ACK at the end of the batch */
 	struct list zombies;		 /* closed and ownerless: freed when the call returns */

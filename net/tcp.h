@@ -82,7 +82,7 @@ struct tcp_sock {
 	struct tcp_sock *hash_next;
 	struct list link;     /* accept queue, TIME_WAIT list or zombies */
 	struct list ack_link; /* net->acks */
-	struct timer timer;   /* the earliest of the deadlines below, or earlier */
+	struct net_timer timer;   /* the earliest of the deadlines below, or earlier */
 	uint64_t rtx_at, delack_at, keep_at, cork_at; /* 0: not set */
 
 	uint8_t state; /* TCP_* of Linux */
@@ -335,11 +335,11 @@ void tcp_lo_finish(struct net *net);
 
 /* ---- tcp_timer.c ---- */
 
-void tcp_timer_fire(struct net *net, struct timer *timer);
+void tcp_timer_fire(struct net *net, struct net_timer *timer);
 /* Makes the wheel look at the connection no later than its earliest deadline. */
 void tcp_timer_update(struct tcp_sock *ts);
 void tcp_rtx_arm(struct tcp_sock *ts);
-void tcp_time_wait_fire(struct net *net, struct timer *timer);
+void tcp_time_wait_fire(struct net *net, struct net_timer *timer);
 
 /* ---- tcp_user.c ---- */
 

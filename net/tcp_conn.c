@@ -20,12 +20,12 @@ struct tcp_sock *tcp_alloc(struct net *net, uint8_t family)
 	ts->s.rcvbuf = 131072;
 	ts->s.sndbuf = 16384;
 	list_init(&ts->s.wait);
-	list_push_back(&net->socks, &ts->s.all);
+	list_add_tail(&net->socks, &ts->s.all);
 	list_init(&ts->link);
 	list_init(&ts->ack_link);
 	list_init(&ts->accept_queue);
 	list_init(&ts->syn_queue);
-	timer_init(&ts->timer, tcp_timer_fire);
+	net_timer_init(&ts->timer, tcp_timer_fire);
 	ts->state = TCP_CLOSE;
 	ts->rto_ns = TCP_RTO_INITIAL_NS;
 	ts->quickacks = TCP_QUICKACKS;
@@ -184,8 +184,8 @@ static void tcp_zombie(struct tcp_sock *ts)
 	if (ts->zombie)
 		return;
 	ts->zombie = true;
-	list_remove(&ts->link);
-	list_push_back(&ts->s.net->zombies, &ts->link);
+	list_del(&ts->link);
+	list_add_tail(&ts->s.net->zombies, &ts->link);
 }
 
 void tcp_orphan(struct tcp_sock *ts)
@@ -199,13 +199,13 @@ void tcp_orphan(struct tcp_sock *ts)
 void tcp_zombies_free(struct net *net)
 {
 	while (!list_empty(&net->zombies)) {
-		struct tcp_sock *ts = CONTAINER_OF(net->zombies.next, struct tcp_sock, link);
+		struct tcp_sock *ts = container_of(net->zombies.next, struct tcp_sock, link);
 
-		list_remove(&ts->link);
-		list_remove(&ts->ack_link);
-		list_remove(&ts->s.wait);
-		list_remove(&ts->s.all);
-		timer_cancel(&net->wheel, &ts->timer);
+		list_del(&ts->link);
+		list_del(&ts->ack_link);
+		list_del(&ts->s.wait);
+		list_del(&ts->s.all);
+		net_timer_cancel(&net->wheel, &ts->timer);
 		tcp_hash_remove(ts);
 		port_unbind(&ts->s);
 		tcp_queues_free(ts);
@@ -226,10 +226,10 @@ void tcp_done(struct tcp_sock *ts, int error)
 		ts->dead = true;
 	}
 	tcp_hash_remove(ts);
-	timer_cancel(&net->wheel, &ts->timer);
+	net_timer_cancel(&net->wheel, &ts->timer);
 	ts->rtx_at = ts->delack_at = ts->keep_at = 0;
-	list_remove(&ts->ack_link);
-	list_remove(&ts->s.wait);
+	list_del(&ts->ack_link);
+	list_del(&ts->s.wait);
 	tcp_queues_free(ts);
 	ts->state = TCP_CLOSE;
 	ts->s.shut = SHUT_BIT_RD | SHUT_BIT_WR;
@@ -248,35 +248,35 @@ void tcp_time_wait_enter(struct tcp_sock *ts)
 {
 	struct net *net = ts->s.net;
 
-	timer_cancel(&net->wheel, &ts->timer);
+	net_timer_cancel(&net->wheel, &ts->timer);
 	ts->rtx_at = ts->delack_at = ts->keep_at = 0;
 	tcp_queues_free(ts);
 	if (net->time_wait_count >= TCP_TIME_WAIT_MAX)
-		tcp_done(CONTAINER_OF(net->time_waits.next, struct tcp_sock, link), 0);
+		tcp_done(container_of(net->time_waits.next, struct tcp_sock, link), 0);
 	ts->state = TCP_TIME_WAIT;
 	ts->keep_at = net->now_ns + TCP_TIME_WAIT_NS;
-	list_remove(&ts->link);
-	list_push_back(&net->time_waits, &ts->link);
+	list_del(&ts->link);
+	list_add_tail(&net->time_waits, &ts->link);
 	net->time_wait_count++;
-	if (!timer_armed(&net->time_wait_timer))
-		timer_arm(&net->wheel, &net->time_wait_timer, ts->keep_at);
+	if (!net_timer_armed(&net->time_wait_timer))
+		net_timer_arm(&net->wheel, &net->time_wait_timer, ts->keep_at);
 	sock_event(&ts->s, POLLIN | POLLOUT | POLLHUP | POLLRDHUP);
 }
 
 void tcp_time_wait_leave(struct tcp_sock *ts)
 {
-	list_remove(&ts->link);
+	list_del(&ts->link);
 	ts->s.net->time_wait_count--;
 	ts->state = TCP_CLOSE;
 }
 
-void tcp_time_wait_fire(struct net *net, struct timer *timer)
+void tcp_time_wait_fire(struct net *net, struct net_timer *timer)
 {
 	while (!list_empty(&net->time_waits)) {
-		struct tcp_sock *ts = CONTAINER_OF(net->time_waits.next, struct tcp_sock, link);
+		struct tcp_sock *ts = container_of(net->time_waits.next, struct tcp_sock, link);
 
 		if (ts->keep_at > net->now_ns) {
-			timer_arm(&net->wheel, timer, ts->keep_at);
+			net_timer_arm(&net->wheel, timer, ts->keep_at);
 			return;
 		}
 		tcp_done(ts, 0);

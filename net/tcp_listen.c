@@ -14,7 +14,7 @@ void tcp_listen_forget(struct tcp_sock *child)
 {
 	struct tcp_sock *listener = child->listener;
 
-	list_remove(&child->link);
+	list_del(&child->link);
 	if (child->state == TCP_SYN_RECV)
 		listener->syn_count--;
 	else
@@ -30,8 +30,8 @@ bool tcp_listen_ready(struct tcp_sock *child)
 		child->s.net->stats.tcp_accept_overflows++;
 		return false;
 	}
-	list_remove(&child->link);
-	list_push_back(&listener->accept_queue, &child->link);
+	list_del(&child->link);
+	list_add_tail(&listener->accept_queue, &child->link);
 	listener->syn_count--;
 	listener->accept_count++;
 	return true;
@@ -93,7 +93,7 @@ static void syn_queue_make_room(struct tcp_sock *listener)
 
 	most = max_u32(most, TCP_SYN_QUEUE_MAX);
 	if (listener->syn_count >= most)
-		tcp_done(CONTAINER_OF(listener->syn_queue.next, struct tcp_sock, link), 0);
+		tcp_done(container_of(listener->syn_queue.next, struct tcp_sock, link), 0);
 }
 
 static void listen_syn(struct tcp_sock *listener, const struct tcp_seg *seg)
@@ -131,7 +131,7 @@ static void listen_syn(struct tcp_sock *listener, const struct tcp_seg *seg)
 	child->snd_nxt = child->snd_una;
 	child->snd_up = child->snd_small = child->snd_una;
 	child->listener = listener;
-	list_push_back(&listener->syn_queue, &child->link);
+	list_add_tail(&listener->syn_queue, &child->link);
 	listener->syn_count++;
 	tcp_send_syn(child);
 	child->rtx_at = net->now_ns + TCP_RTO_INITIAL_NS;
@@ -153,10 +153,10 @@ void tcp_listen_input(struct tcp_sock *listener, struct tcp_seg *seg)
 void tcp_listen_stop(struct tcp_sock *listener)
 {
 	while (!list_empty(&listener->syn_queue))
-		tcp_done(CONTAINER_OF(listener->syn_queue.next, struct tcp_sock, link), 0);
+		tcp_done(container_of(listener->syn_queue.next, struct tcp_sock, link), 0);
 	while (!list_empty(&listener->accept_queue)) {
 		struct tcp_sock *child =
-			CONTAINER_OF(listener->accept_queue.next, struct tcp_sock, link);
+			container_of(listener->accept_queue.next, struct tcp_sock, link);
 
 		tcp_reset(child);
 		tcp_done(child, ECONNRESET);

@@ -155,7 +155,7 @@ static void segment_sent(struct tcp_sock *ts, const struct tcp_out_seg *seg)
 	if (seg->flags & TCP_FLAG_ACK) {
 		ts->rcv_acked = ts->rcv_nxt;
 		ts->delack_at = 0;
-		list_remove(&ts->ack_link);
+		list_del(&ts->ack_link);
 	}
 	if (seg->bytes == 0 && !(seg->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN)))
 		return;
@@ -312,7 +312,7 @@ void tcp_ack_later(struct tcp_sock *ts, bool now)
 
 	if (now) {
 		if (list_empty(&ts->ack_link))
-			list_push_back(&net->acks, &ts->ack_link);
+			list_add_tail(&net->acks, &ts->ack_link);
 		return;
 	}
 	if (ts->delack_at == 0) {

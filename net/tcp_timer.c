@@ -25,9 +25,9 @@ void tcp_timer_update(struct tcp_sock *ts)
 {
 	uint64_t at = tcp_deadline(ts);
 
-	if (at == UINT64_MAX || (timer_armed(&ts->timer) && timer_deadline_ns(&ts->timer) <= at))
+	if (at == UINT64_MAX || (net_timer_armed(&ts->timer) && net_timer_deadline_ns(&ts->timer) <= at))
 		return;
-	timer_arm(&ts->s.net->wheel, &ts->timer, at);
+	net_timer_arm(&ts->s.net->wheel, &ts->timer, at);
 }
 
 static uint64_t backed_off(uint64_t ns, unsigned int steps)
@@ -176,9 +176,9 @@ static void keep_fire(struct tcp_sock *ts)
 	ts->keep_at = ts->s.net->now_ns + ts->keep_interval_s * NSEC_PER_SEC;
 }
 
-void tcp_timer_fire(struct net *net, struct timer *timer)
+void tcp_timer_fire(struct net *net, struct net_timer *timer)
 {
-	struct tcp_sock *ts = CONTAINER_OF(timer, struct tcp_sock, timer);
+	struct tcp_sock *ts = container_of(timer, struct tcp_sock, timer);
 	uint64_t now = net->now_ns;
 
 	if (ts->delack_at != 0 && ts->delack_at <= now) {

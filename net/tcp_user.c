@@ -180,7 +180,7 @@ int tcp_accept(struct net_sock *sock, struct net_sock **ret_sock)
 		return -EINVAL;
 	if (list_empty(&ts->accept_queue))
 		return sock->error != 0 ? net_error_take(sock) : -EAGAIN;
-	child = CONTAINER_OF(ts->accept_queue.next, struct tcp_sock, link);
+	child = container_of(ts->accept_queue.next, struct tcp_sock, link);
 	tcp_listen_forget(child);
 	child->connect_done = true;
 	*ret_sock = &child->s;

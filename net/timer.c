@@ -6,7 +6,7 @@
 
 #define TIMER_HORIZON (1ull << (TIMER_SLOT_SHIFT * TIMER_LEVELS))
 
-void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns)
+void net_wheel_init(struct net_wheel *wheel, uint64_t now_ns)
 {
 	wheel->now_tick = now_ns >> TIMER_TICK_SHIFT;
 	wheel->armed = 0;
@@ -18,7 +18,7 @@ void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns)
 }
 
 /* The level whose slot holds `tick`: the lowest at which it is less than one turn ahead. */
-static void timer_place(struct timer_wheel *wheel, struct timer *timer)
+static void timer_place(struct net_wheel *wheel, struct net_timer *timer)
 {
 	uint64_t tick = timer->tick;
 	uint64_t ahead = tick - wheel->now_tick;
@@ -33,11 +33,11 @@ static void timer_place(struct timer_wheel *wheel, struct timer *timer)
 	while (level + 1 < TIMER_LEVELS && ahead >> (TIMER_SLOT_SHIFT * (level + 1)) != 0)
 		level++;
 	slot = (unsigned int)(tick >> (TIMER_SLOT_SHIFT * level)) % TIMER_SLOTS;
-	list_push_back(&wheel->slots[level][slot], &timer->link);
+	list_add_tail(&wheel->slots[level][slot], &timer->link);
 	wheel->busy[level] |= 1ull << slot;
 }
 
-void timer_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_ns)
+void net_timer_arm(struct net_wheel *wheel, struct net_timer *timer, uint64_t deadline_ns)
 {
 	uint64_t tick = (deadline_ns + (1ull << TIMER_TICK_SHIFT) - 1) >> TIMER_TICK_SHIFT;
 
@@ -45,24 +45,24 @@ void timer_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline
 		tick = wheel->now_tick + 1;
 	if (timer->tick == tick)
 		return;
-	timer_cancel(wheel, timer);
+	net_timer_cancel(wheel, timer);
 	timer->tick = tick;
 	wheel->armed++;
 	timer_place(wheel, timer);
 }
 
-void timer_cancel(struct timer_wheel *wheel, struct timer *timer)
+void net_timer_cancel(struct net_wheel *wheel, struct net_timer *timer)
 {
-	if (!timer_armed(timer))
+	if (!net_timer_armed(timer))
 		return;
 	/* the slot's busy bit may outlive its last timer: found out when the slot comes round */
-	list_remove(&timer->link);
+	list_del(&timer->link);
 	timer->tick = 0;
 	wheel->armed--;
 }
 
 /* Takes all timers out of a slot and places or fires them. */
-static void timer_slot_run(struct timer_wheel *wheel, struct net *net, unsigned int level,
+static void timer_slot_run(struct net_wheel *wheel, struct net *net, unsigned int level,
 			   unsigned int slot)
 {
 	struct list *head = &wheel->slots[level][slot];
@@ -76,9 +76,9 @@ static void timer_slot_run(struct timer_wheel *wheel, struct net *net, unsigned 
 	due.prev->next = &due;
 	list_init(head);
 	while (!list_empty(&due)) {
-		struct timer *timer = CONTAINER_OF(due.next, struct timer, link);
+		struct net_timer *timer = container_of(due.next, struct net_timer, link);
 
-		list_remove(&timer->link);
+		list_del(&timer->link);
 		if (timer->tick > wheel->now_tick) {
 			timer_place(wheel, timer);
 			continue;
@@ -90,7 +90,7 @@ static void timer_slot_run(struct timer_wheel *wheel, struct net *net, unsigned 
 }
 
 /* The first tick after now at which a slot has to be looked at; UINT64_MAX: none. */
-static uint64_t timer_next_tick(const struct timer_wheel *wheel)
+static uint64_t timer_next_tick(const struct net_wheel *wheel)
 {
 	uint64_t best = UINT64_MAX;
 
@@ -112,7 +112,7 @@ static uint64_t timer_next_tick(const struct timer_wheel *wheel)
 	return best;
 }
 
-void timer_wheel_run(struct timer_wheel *wheel, struct net *net, uint64_t now_ns)
+void net_wheel_run(struct net_wheel *wheel, struct net *net, uint64_t now_ns)
 {
 	uint64_t target = now_ns >> TIMER_TICK_SHIFT;
 
@@ -135,7 +135,7 @@ void timer_wheel_run(struct timer_wheel *wheel, struct net *net, uint64_t now_ns
 	}
 }
 
-uint64_t timer_wheel_next(const struct timer_wheel *wheel)
+uint64_t net_wheel_next(const struct net_wheel *wheel)
 {
 	uint64_t tick;
 

@@ -9,12 +9,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "leat/base/list.h"
+
 #define NSEC_PER_SEC 1000000000ull
 #define NSEC_PER_MSEC 1000000ull
 #define NSEC_PER_USEC 1000ull
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline uint16_t be16(uint16_t v)
 {
@@ -79,36 +80,4 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 static inline size_t min_size(size_t a, size_t b)
 {
 	return a < b ? a : b;
-}
-
-/* Doubly linked list; the head is a node. */
-struct list {
-	struct list *next, *prev;
-};
-
-static inline void list_init(struct list *head)
-{
-	head->next = head;
-	head->prev = head;
-}
-
-static inline bool list_empty(const struct list *head)
-{
-	return head->next == head;
-}
-
-static inline void list_push_back(struct list *head, struct list *node)
-{
-	node->prev = head->prev;
-	node->next = head;
-	head->prev->next = node;
-	head->prev = node;
-}
-
-/* Leaves the node pointing at itself, so that removing it twice does no harm. */
-static inline void list_remove(struct list *node)
-{
-	node->prev->next = node->next;
-	node->next->prev = node->prev;
-	list_init(node);
 }
