@@ -167,10 +167,11 @@ static __attribute__((noinline)) void syscall_locked(struct pt_regs *regs,
 		result = syscall_call(desc, regs);
 	}
 	/* sigreturn and execve have set all registers: no call, no result. */
-	if (regs->orig_rax != UINT64_MAX)
+	if (regs->orig_rax != UINT64_MAX) {
 		regs->rax = (uint64_t)result;
-	if (trace)
-		trace_exit(regs, result);
+		if (trace)
+			trace_exit(regs, result);
+	}
 	work_locked(regs);
 	instance_unlock();
 }

@@ -251,6 +251,21 @@ static bool sched_hand_over(struct kthread *kt)
 	return true;
 }
 
+void sched_want_for_waiting(void)
+{
+	struct list *pos;
+
+	if (instance()->nr_runnable == 0)
+		return;
+	list_for_each(pos, &instance()->hosts)
+	{
+		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
+
+		if (!list_empty(&host->rq))
+			vcpu_want(host);
+	}
+}
+
 /* ---- no work ---- */
 
 /* Cheap looks without the lock: is it worth taking it? Hints only: races are harmless. */
@@ -311,8 +326,10 @@ static void sched_idle(struct kthread *kt)
 			until_ns = clock_monotonic_ns() + sched_linger_ns(kt);
 		if (kthread_preempt_asked(kt) || clock_monotonic_ns() >= until_ns)
 			break;
+		sched_want_for_waiting();
 		sched_linger(kt, until_ns);
 	}
+	sched_want_for_waiting();
 	kthread_give_back(kt, false);
 }
 

@@ -18,7 +18,6 @@
 static void tick_slices(uint64_t now_ns)
 {
 	struct instance *inst = instance();
-	struct list *pos;
 
 	for (unsigned v = 0; v < inst->boot->nr_vcpus; v++) {
 		struct kthread *kt = inst->vcpu_holder[v];
@@ -30,13 +29,7 @@ static void tick_slices(uint64_t now_ns)
 		else if (now_ns >= kt->slice_ends_ns)
 			kthread_kick(kt);
 	}
-	list_for_each(pos, &inst->hosts)
-	{
-		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
-
-		if (!list_empty(&host->rq))
-			vcpu_want(host);
-	}
+	sched_want_for_waiting();
 }
 
 /* Somebody has to come and run the timers. */
