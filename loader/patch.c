@@ -304,6 +304,14 @@ bool patch_pc_in_stub(uint64_t pc, uint64_t *ret_site_pc)
 	return true;
 }
 
+/* Is the byte at addr, which was an int3 of ours, the text's own again (text.c, site_restore)? */
+static bool int3_gone(uint64_t addr)
+{
+	uint8_t byte;
+
+	return text_read(addr, &byte, 1) == 0 && byte != INT3;
+}
+
 bool patch_trap(uint64_t pc, uint64_t *ret_pc)
 {
 	const struct patch_table *t = *mm_patches(current()->process->mm);
@@ -313,23 +321,17 @@ bool patch_trap(uint64_t pc, uint64_t *ret_pc)
 
 	for (ahead = 1; t && ahead <= SHAPE_MAX_MOVED; ahead++) {
 		s = site_find(t, addr + ahead);
-		if (!s || s->state == SITE_KEEPS || addr < s->start)
+		if (!s || !s->stub || addr < s->start)
 			continue;
-		if (s->state == SITE_PATCHED)
-			for (i = 1; i < s->nr_insns; i++)
-				if (addr == s->start + s->off[i]) {
-					*ret_pc = s->stub + s->off[i];
-					return true;
-				}
-		/* An int3 of ours that is gone by now (text.c): the instruction is whole again. */
-		if (addr == s->start && s->stub) {
-			uint8_t byte;
-
-			if (text_read(addr, &byte, 1) == 0 && byte != INT3) {
-				*ret_pc = addr;
+		if (int3_gone(addr)) {
+			*ret_pc = addr;
+			return true;
+		}
+		for (i = 1; s->state == SITE_PATCHED && i < s->nr_insns; i++)
+			if (addr == s->start + s->off[i]) {
+				*ret_pc = s->stub + s->off[i];
 				return true;
 			}
-		}
 	}
 	return false;
 }
