@@ -14,7 +14,15 @@ void sched_core_view_locked(const struct sched_core *core, struct sched_core_vie
 	ret_view->granted = core->nr_granted;
 	ret_view->waiting = core->nr_waiting;
 	ret_view->busy_permille = core->nr_granted ? core->busy_permille : 0;
+	ret_view->crowded_permille = core->nr_granted > 1 ? core->crowded_permille : 0;
 	ret_view->spinner = core->spinner;
+}
+
+static unsigned share_fold(unsigned permille, bool now, int64_t dt_ns)
+{
+	int64_t share = permille;
+
+	return (unsigned)(share + ((now ? 1000 : 0) - share) * dt_ns / SCHED_BUSY_WINDOW_NS);
 }
 
 /* Folds what the samples say now into the busy share, weighted by the time since the last look. */
@@ -22,19 +30,19 @@ void sched_core_measure_locked(struct sched *sched, unsigned core, uint64_t now_
 {
 	struct sched_core *c = &sched->core[core];
 	int64_t dt = (int64_t)MIN(now_ns - c->sampled_ns, (uint64_t)SCHED_BUSY_WINDOW_NS);
-	int64_t share = c->busy_permille;
-	bool busy = false, spinner = false;
+	unsigned busy = 0;
+	bool spinner = false;
 	struct list *pos;
 
 	list_for_each(pos, &c->granted) {
 		struct sched_vcpu *vcpu = list_entry(pos, struct sched_vcpu, node);
 		uint64_t way_ns = atomic_load_explicit(&vcpu->gave_way_ns, memory_order_relaxed);
 
-		busy |= atomic_load_explicit(&vcpu->has_work, memory_order_relaxed);
+		busy += atomic_load_explicit(&vcpu->has_work, memory_order_relaxed);
 		spinner |= now_ns > way_ns && now_ns - way_ns > SCHED_SPINNER_NS;
 	}
-	share += ((busy ? 1000 : 0) - share) * dt / SCHED_BUSY_WINDOW_NS;
-	c->busy_permille = (unsigned)share;
+	c->busy_permille = share_fold(c->busy_permille, busy > 0, dt);
+	c->crowded_permille = share_fold(c->crowded_permille, busy > 1, dt);
 	c->spinner = spinner;
 	c->sampled_ns = now_ns;
 }
@@ -81,7 +89,8 @@ void sched_balance_locked(struct sched *sched, unsigned core, uint64_t now_ns)
 	if (sched->config.nr_cores == 1 || c->nr_granted == 0 ||
 	    now_ns - sched->balanced_ns < SCHED_BALANCE_NS)
 		return;
-	if (c->nr_granted + c->nr_waiting > 1 && c->busy_permille > SCHED_SPREAD_PERMILLE) {
+	if (c->nr_granted + c->nr_waiting > 1 &&
+	    (c->nr_waiting || c->crowded_permille > SCHED_SPREAD_PERMILLE)) {
 		other = other_core(sched, core, true);
 		if (other == UINT_MAX)
 			return;

@@ -20,8 +20,8 @@
 #define SCHED_BUSY_WINDOW_NS 1000000 /* the busy share's memory */
 #define SCHED_BALANCE_NS 1000000U    /* at most one move of a vcpu in that time */
 #define SCHED_SETTLE_NS 50000000U    /* no consolidation so soon after spreading */
-#define SCHED_SPREAD_PERMILLE 850U
-#define SCHED_JOIN_PERMILLE 500U
+#define SCHED_SPREAD_PERMILLE 250U /* crowded: spread */
+#define SCHED_JOIN_PERMILLE 500U   /* busy, of both together: join */
 
 enum sched_state {
 	SCHED_PARKED,
@@ -48,7 +48,7 @@ struct sched_vcpu {
 	bool work_pending; /* granted, and work came that it may not have seen */
 	/* Written by sched_sample without the lock (relaxed: each is a hint by itself). */
 	_Atomic(uint64_t) gave_way_ns;
-	_Atomic(uint32_t) yields;
+	_Atomic(uint32_t) turns;
 	_Atomic(bool) has_work;
 	struct sched_vcpu_stats stats;
 };
@@ -60,6 +60,7 @@ struct sched_core {
 	unsigned nr_waiting;
 	struct sched_heap deadlines; /* of parked vcpus that ran here last */
 	unsigned busy_permille;
+	unsigned crowded_permille;
 	uint64_t sampled_ns;
 	bool spinner;
 };

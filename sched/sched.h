@@ -41,7 +41,8 @@ struct sched_host {
 struct sched_core_view {
 	unsigned granted;	/* vcpus that hold this core */
 	unsigned waiting;	/* vcpus that wait for it */
-	unsigned busy_permille; /* share of recent samples in which somebody there had work */
+	unsigned busy_permille;	   /* share of recent time in which somebody there had work */
+	unsigned crowded_permille; /* in which more than one had: the core does not keep up */
 	bool spinner;		/* somebody there does not give way */
 };
 
@@ -91,8 +92,11 @@ void sched_work(struct sched_vcpu *vcpu, unsigned waker_core, uint64_t now_ns);
 /* It gave its core back. deadline_ns 0: sleeps until work; want: has work already. */
 void sched_parked(struct sched_vcpu *vcpu, uint64_t deadline_ns, bool want, uint64_t now_ns);
 
-/* What a vcpu that holds a core was seen doing; `yields` moves when it gives way. */
-void sched_sample(struct sched_vcpu *vcpu, bool has_work, uint32_t yields, uint64_t now_ns);
+/*
+ * What a vcpu that holds a core was seen doing; `turns` moves when it gives way, or does anything else
+ * that somebody who computes without end does not do.
+ */
+void sched_sample(struct sched_vcpu *vcpu, bool has_work, uint32_t turns, uint64_t now_ns);
 
 /*
  * Runs what is due on this core: deadlines, quanta, waiting vcpus, balance. Returns when to call

@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define LINGER_NS 20000U
+#define LINGER_NS 50000U
 
 struct dp dp = {.control_fd = -1, .netns_fd = -1, .control = PTHREAD_MUTEX_INITIALIZER};
 

@@ -197,12 +197,21 @@ static void siblings_check(struct dp_instance *inst, unsigned by_core, uint64_t 
 	}
 }
 
+static void vcpu_sample(struct dp_vcpu *vcpu, uint64_t now_ns)
+{
+	const struct abi_vcpu *slot = vcpu->slot;
+	bool has_work = __atomic_load_n(&slot->state, __ATOMIC_RELAXED) != ABI_VCPU_LINGER ||
+			dpu_rxq_unseen(vcpu->inst->port, vcpu->index);
+
+	sched_sample(vcpu->sched, has_work,
+		     __atomic_load_n(&slot->yields, __ATOMIC_RELAXED) + vcpu->sent, now_ns);
+}
+
 static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_ns)
 {
 	struct dp_instance *inst = vcpu->inst;
 	/* read before the queue: what was sent before parking is then seen */
 	bool parked = has_parked(vcpu);
-	uint32_t state, yields;
 	unsigned n;
 
 	n = dpu_txq_poll(inst->port, vcpu->index, by_core, SCAN_BUDGET);
@@ -210,9 +219,8 @@ static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_n
 		vcpu_parked(vcpu, now_ns);
 		n++;
 	} else {
-		state = __atomic_load_n(&vcpu->slot->state, __ATOMIC_RELAXED);
-		yields = __atomic_load_n(&vcpu->slot->yields, __ATOMIC_RELAXED);
-		sched_sample(vcpu->sched, state != ABI_VCPU_LINGER, yields, now_ns);
+		vcpu->sent += n;
+		vcpu_sample(vcpu, now_ns);
 	}
 	if (inst->nr_vcpus > 1)
 		siblings_check(inst, by_core, now_ns);

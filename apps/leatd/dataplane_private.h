@@ -25,6 +25,7 @@ struct dp_vcpu {
 	/* leatd's own copy of slot->grant: an instance may write over that one. Moved by grants only. */
 	_Atomic(uint32_t) grant;
 	_Atomic(uint32_t) core; /* dataplane core index while granted, or DP_NO_CORE */
+	uint32_t sent; /* frames that it was seen to send; guarded by its core's scan lock */
 	atomic_bool demoted;	/* its threads were put into SCHED_IDLE */
 };
 
@@ -64,9 +65,14 @@ struct dp_core {
 	atomic_uint nr_places; /* one past the highest place ever used */
 	_Atomic(uint32_t) nr_granted;
 	_Atomic(uint64_t) tick_ns; /* when sched_tick is due */
+	atomic_bool called;   /* another core wants it to poll */
+	atomic_bool assisted; /* held, and asleep because another core polls its rings */
 	/* The thread's own. */
 	bool fifo;
+	bool polling; /* counted in dp.nr_polling */
 	uint64_t last_work_ns;
+	uint64_t busy_since_ns; /* there was work again and again since */
+	uint64_t called_ns;	/* when it last called another core to poll */
 	uint64_t last_uplink_ns;
 	uint64_t no_yield_until_ns;
 	uint64_t nap_ns;
@@ -83,6 +89,7 @@ struct dp {
 	int control_fd;
 	pthread_mutex_t control;
 	atomic_bool stopping;
+	atomic_uint nr_polling; /* idle cores that poll everybody's rings */
 	_Atomic(struct dpu_uplink *) uplink;
 	_Atomic(int) uplink_state;
 	pthread_t uplink_thread;

@@ -1,7 +1,8 @@
 /*
  * dataplane_thread.c - the loop of a core's dataplane thread, and how it shares the core.
  *
- *	nobody holds the core	poll for a moment after the last work, then sleep until rung
+ *	nobody holds the core	poll everybody's rings for a moment after the last work, then sleep
+ *	another core polls	sleep: it serves our rings too, and rings us before it stops
  *	all here give way	take turns with the kthreads by sched_yield
  *	somebody does not	sleep with a short timer, at real-time priority, so that a spinner
  *				cannot delay a round; rung when frames wait
@@ -20,13 +21,15 @@
 #include <unistd.h>
 
 #define POLL_NS 60000U		/* an idle core polls so long after the last work */
+#define POLLER_AFTER_NS 200000U /* frames for so long: worth another core's polling */
 #define UPLINK_ACTIVE_NS 100000U /* read the uplink in every round so long after the last frame */
 #define UPLINK_EVERY_NS 20000U	/* else so often while we are awake */
 #define UPLINK_BUDGET 32U
+#define ASSISTED_NS 200000U	/* a held core whose rings another one polls looks so often */
 #define NAP_MIN_NS 50000U	/* timer of a sleeping thread whose core is held */
 #define NAP_MAX_NS 400000U
 #define YIELD_LONG_NS 300000U	/* a yield that took so long met somebody who does not give way */
-#define NO_YIELD_NS 5000000U	/* then sleep instead for that long */
+#define NO_YIELD_NS 2000000U	/* then sleep instead for that long */
 
 static void class_set(struct dp_core *core, bool fifo)
 {
@@ -88,12 +91,12 @@ static bool holds_nothing(const struct dp_core *core)
 
 static unsigned dp_round(struct dp_core *core, uint64_t now_ns)
 {
-	bool everywhere = core->rung || holds_nothing(core);
 	unsigned n;
 
 	dpu_round_begin(dp.dpu, core->index, now_ns);
 	n = dp_core_scan(core, core->index, now_ns);
-	for (unsigned i = 0; everywhere && i < dp.nr_cores; i++)
+	/* with nothing of our own to do, we spare the others a round */
+	for (unsigned i = 0; (n == 0 || core->rung) && i < dp.nr_cores; i++)
 		if (i != core->index)
 			n += dp_core_scan(&dp.core[i], core->index, now_ns);
 	n += uplink_round(core, now_ns);
@@ -142,28 +145,90 @@ static void sleep_until(struct dp_core *core, uint64_t now_ns, uint64_t wake_ns)
 	}
 }
 
+/* Polling ends: those who relied on it look after their rings themselves again. */
+static void polling_set(struct dp_core *core, bool polling)
+{
+	uint64_t one = 1;
+
+	if (core->polling == polling)
+		return;
+	core->polling = polling;
+	if (polling) {
+		atomic_fetch_add(&dp.nr_polling, 1);
+		return;
+	}
+	/* seq_cst: pairs with assisted_sleep; either it sees the count fall or we see it asleep */
+	atomic_fetch_sub(&dp.nr_polling, 1);
+	for (unsigned i = 0; i < dp.nr_cores; i++)
+		if (atomic_load(&dp.core[i].assisted) &&
+		    write(dp.core[i].doorbell_fd, &one, sizeof(one)) < 0)
+			dp_log("doorbell of core %u does not ring", dp.core[i].cpu);
+}
+
+/* The core is held, but another one polls for us: kthreads need neither ring nor yield. */
+static void assisted_sleep(struct dp_core *core)
+{
+	publish(core, ABI_DP_POLL, 0);
+	atomic_store(&core->assisted, true);
+	if (atomic_load(&dp.nr_polling))
+		sleep_rung(core, ASSISTED_NS);
+	atomic_store(&core->assisted, false);
+}
+
 static void idle_core(struct dp_core *core, uint64_t now_ns)
 {
 	class_set(core, false);
+	if (atomic_exchange_explicit(&core->called, false, memory_order_relaxed))
+		core->last_work_ns = now_ns;
 	if (now_ns - core->last_work_ns < POLL_NS) {
+		polling_set(core, true);
 		publish(core, ABI_DP_POLL, 0);
 		cpu_relax();
 		return;
 	}
+	polling_set(core, false);
 	sleep_until(core, now_ns, atomic_load_explicit(&core->tick_ns, memory_order_relaxed));
+}
+
+/* Frames keep coming while another core sleeps with nothing to do: have it poll for all. */
+static void poller_call(struct dp_core *core, uint64_t now_ns)
+{
+	uint64_t one = 1;
+
+	if (now_ns - core->busy_since_ns < POLLER_AFTER_NS || now_ns - core->called_ns < POLL_NS)
+		return;
+	core->called_ns = now_ns;
+	for (unsigned i = 0; i < dp.nr_cores; i++) {
+		struct dp_core *other = &dp.core[i];
+
+		if (other == core || !holds_nothing(other))
+			continue;
+		atomic_store(&other->called, true);
+		if (write(other->doorbell_fd, &one, sizeof(one)) < 0)
+			dp_log("doorbell of core %u does not ring", other->cpu);
+		return;
+	}
 }
 
 static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
 {
 	uint64_t after_ns;
 
-	if (now_ns < core->no_yield_until_ns || core->pub->spinner) {
+	polling_set(core, false);
+	if (atomic_load_explicit(&dp.nr_polling, memory_order_relaxed)) {
+		assisted_sleep(core);
+		return;
+	}
+	if (now_ns < core->no_yield_until_ns) {
 		class_set(core, true);
 		core->nap_ns = n ? NAP_MIN_NS : MIN(core->nap_ns * 2, (uint64_t)NAP_MAX_NS);
 		core->nap_ns = MAX(core->nap_ns, (uint64_t)NAP_MIN_NS);
 		sleep_until(core, now_ns, now_ns + core->nap_ns);
 		return;
 	}
+	if (now_ns - core->last_work_ns > POLL_NS)
+		core->busy_since_ns = now_ns;
+	poller_call(core, now_ns);
 	class_set(core, false);
 	publish(core, ABI_DP_YIELD, 0);
 	sched_yield();
