@@ -163,11 +163,8 @@ int mm_covered(struct mm *mm, uint64_t start, uint64_t end)
 /* A node for a range that is not the program's to change. */
 static int mm_reserve(struct mm *mm, uint64_t start, uint64_t end, enum vma_kind kind, int prot)
 {
-	struct vma v = {.start = start,
-			.end = end,
-			.prot = prot,
-			.flags = MAP_PRIVATE,
-			.kind = kind};
+	struct vma v = {
+		.start = start, .end = end, .prot = prot, .flags = MAP_PRIVATE, .kind = kind};
 	struct vma_node *n;
 
 	if (start >= end)
@@ -239,6 +236,8 @@ struct mm *mm_copy(struct mm *from)
 	mm->brk_start = from->brk_start;
 	mm->brk = from->brk;
 	for (n = from->tree.first; n; n = n->next) {
+		if (n->v.flags & MM_DONTFORK)
+			continue;
 		copy = vma_node_create(&n->v);
 		if (!copy)
 			goto fail;
@@ -310,9 +309,9 @@ const struct vma *mm_find(struct mm *mm, uint64_t addr)
 const struct vma *mm_next(struct mm *mm, const struct vma *vma)
 {
 	(void)mm;
-	return ((const struct vma_node *)(const void *)vma)->next
-		       ? &((const struct vma_node *)(const void *)vma)->next->v
-		       : NULL;
+	return ((const struct vma_node *)(const void *)vma)->next ?
+		       &((const struct vma_node *)(const void *)vma)->next->v :
+		       NULL;
 }
 
 int mm_key(struct mm *mm, uint64_t addr, struct mem_key *ret_key)

@@ -1,8 +1,8 @@
 /*
  * mm.h - a process's address space as the libOS keeps it: a list of mappings, brk, accounting.
  *
- * The libOS picks every address itself; host mappings are made MAP_FIXED.  Guard: the instance lock.
- * All functions act on the current host process, whose mm is current()->process->mm.
+ * The libOS picks every address itself; host mappings are made MAP_FIXED.  Guard: the instance
+ * lock. All functions act on the current host process, whose mm is current()->process->mm.
  */
 #pragma once
 
@@ -87,8 +87,8 @@ struct patch_table;
 struct patch_table **mm_patches(struct mm *mm); /* loader/patch.c's own, NULL until used */
 
 /*
- * What loader/patch.c does for the address space.  Rewritten sites in a range that goes are forgotten;
- * in one that the program may write, their own bytes come back first.
+ * What loader/patch.c does for the address space.  Rewritten sites in a range that goes are
+ * forgotten; in one that the program may write, their own bytes come back first.
  */
 void patch_forget_range(struct mm *mm, uint64_t start, uint64_t end);
 void patch_restore_range(struct mm *mm, uint64_t start, uint64_t end);

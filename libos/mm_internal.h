@@ -1,9 +1,10 @@
 /*
  * mm_internal.h - the address space as mm*.c and sys/mm.c see it: private to them.
  *
- * Invariant: the tree holds, for every address in user space that is not free, one node.  Leat's own
- * range and the host's vdso are nodes too (vma_reserved), so that no search can choose them and no
- * operation can pass over them; mm_host_range_ok() checks every range again before the host sees it.
+ * Invariant: the tree holds, for every address in user space that is not free, one node.  Leat's
+ * own range and the host's vdso are nodes too (vma_reserved), so that no search can choose them and
+ * no operation can pass over them; mm_host_range_ok() checks every range again before the host sees
+ * it.
  */
 #pragma once
 
@@ -17,7 +18,10 @@
 #define MM_STACK_GAP (256 * ABI_PAGE_SIZE) /* kept free below a stack, as Linux does */
 #define MM_PROT_MASK (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-/* Kept in vma.flags. */
+/* In vma.flags, beside those of mmap: madvise(MADV_DONTFORK). */
+#define MM_DONTFORK 0x40000000
+
+/* Kept in vma.flags by mmap. */
 #define MM_FLAGS_KEPT (MAP_SHARED | MAP_PRIVATE | MAP_NORESERVE | MAP_GROWSDOWN | MAP_LOCKED)
 
 struct mm {

@@ -2,8 +2,8 @@
  * mm_map.c - mmap, munmap, mprotect and brk on an address space.
  *
  * Order in each: everything that can fail for want of arena memory, then the host's call, then the
- * tree, so that tree and host never differ.  When the host refuses a MAP_FIXED mapping half way, what
- * lay there is gone (as on Linux), and the tree is told so.
+ * tree, so that tree and host never differ.  When the host refuses a MAP_FIXED mapping half way,
+ * what lay there is gone (as on Linux), and the tree is told so.
  */
 #include "libos/mm.h"
 
@@ -106,9 +106,9 @@ int mm_choose(struct mm *mm, uint64_t hint, uint64_t len, int flags, uint64_t *r
 		}
 	}
 	if (flags & MAP_32BIT)
-		return vma_tree_gap(&mm->tree, len, MAP_32BIT_LOW, MAP_32BIT_HIGH, ret_addr)
-			       ? 0
-			       : -ENOMEM;
+		return vma_tree_gap(&mm->tree, len, MAP_32BIT_LOW, MAP_32BIT_HIGH, ret_addr) ?
+			       0 :
+			       -ENOMEM;
 	if (vma_tree_gap(&mm->tree, len, ABI_USER_LOW, mm->mmap_base, ret_addr) ||
 	    vma_tree_gap(&mm->tree, len, mm->mmap_base, ABI_USER_HIGH, ret_addr))
 		return 0;

@@ -15,8 +15,8 @@
 #endif
 
 /*
- * Moves pages.  What is one mapping to us may be several to the host (their histories differ), which
- * mremap refuses with -EFAULT: then halves are moved, down to single pages.
+ * Moves pages.  What is one mapping to us may be several to the host (their histories differ),
+ * which mremap refuses with -EFAULT: then halves are moved, down to single pages.
  */
 static int host_move(uint64_t from, uint64_t to, uint64_t len, int flags)
 {
@@ -81,8 +81,7 @@ static int64_t remap_move(struct mm *mm, struct vma v, uint64_t addr, uint64_t o
 	v.off += v.file ? addr - v.start : 0;
 	v.start = target;
 	v.end = target + moved;
-	if (!mm_host_range_ok(target, target + new_len) ||
-	    !mm_host_range_ok(addr, addr + old_len))
+	if (!mm_host_range_ok(target, target + new_len) || !mm_host_range_ok(addr, addr + old_len))
 		return -ENOMEM;
 	n = vma_node_create(&v);
 	if (!n)
@@ -93,7 +92,8 @@ static int64_t remap_move(struct mm *mm, struct vma v, uint64_t addr, uint64_t o
 		vma_node_destroy(n);
 		return r;
 	}
-	/* The source is gone from the host; mm_unmap takes it, and what was cut off, from the tree. */
+	/* The source is gone from the host; mm_unmap takes it, and what was cut off, from the tree.
+	 */
 	if (!(flags & MREMAP_DONTUNMAP))
 		mm_unmap(mm, addr, old_len);
 	mm_insert(mm, n);

@@ -1,8 +1,8 @@
 /*
  * mm_shm.c - the memory behind MAP_SHARED | MAP_ANONYMOUS.
  *
- * A memfd of its own, wrapped in a file that has no name: host descriptors are shared by all processes
- * of the instance, so the mapping stays one object across fork.
+ * A memfd of its own, wrapped in a file that has no name: host descriptors are shared by all
+ * processes of the instance, so the mapping stays one object across fork.
  */
 #include <errno.h>
 #include <fcntl.h>

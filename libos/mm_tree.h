@@ -18,7 +18,7 @@ struct vma_node {
 	struct vma_node *right;
 	struct vma_node *prev;
 	struct vma_node *next;
-	uint64_t low;     /* of the subtree: first start, last end, largest hole between two nodes */
+	uint64_t low; /* of the subtree: first start, last end, largest hole between two nodes */
 	uint64_t high;
 	uint64_t max_gap;
 	uint32_t priority;

@@ -21,14 +21,14 @@ struct elf_segment {
 };
 
 struct elf_image {
-	bool dyn;         /* ET_DYN: goes anywhere */
-	bool exec_stack;  /* PT_GNU_STACK asks for it */
+	bool dyn;        /* ET_DYN: goes anywhere */
+	bool exec_stack; /* PT_GNU_STACK asks for it */
 	uint64_t entry;
-	uint64_t low;     /* page-aligned bounds of all segments */
+	uint64_t low; /* page-aligned bounds of all segments */
 	uint64_t high;
-	uint64_t brk;     /* end of the last byte of memory */
-	uint64_t align;   /* of the load bias: a power of two, at least a page */
-	uint64_t phdr;    /* address of the program headers in memory, 0: not mapped */
+	uint64_t brk;   /* end of the last byte of memory */
+	uint64_t align; /* of the load bias: a power of two, at least a page */
+	uint64_t phdr;  /* address of the program headers in memory, 0: not mapped */
 	unsigned nr_phdrs;
 	uint64_t interp_off; /* of PT_INTERP's string in the file */
 	uint64_t interp_len; /* with its NUL; 0: no interpreter */

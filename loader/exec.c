@@ -23,7 +23,7 @@
 #include "loader/plan.h"
 #include "loader/script.h"
 
-#define SCRIPT_DEPTH 5U             /* scripts that name scripts */
+#define SCRIPT_DEPTH 5U              /* scripts that name scripts */
 #define ARG_STRING_MAX (32UL * 4096) /* MAX_ARG_STRLEN */
 #define ARG_TOTAL_MIN (32UL * 4096)
 #define ARG_TOTAL_MAX (6UL << 20) /* three quarters of the default stack */
@@ -250,8 +250,7 @@ static void set_exe_path(struct process *process, const struct file *file)
 	arena_free(path);
 }
 
-int loader_commit(struct exec_plan *plan, struct process *process,
-		  struct loader_result *ret_result)
+int loader_commit(struct exec_plan *plan, struct process *process, struct loader_result *ret_result)
 {
 	struct loader_result result;
 	struct loaded loaded;

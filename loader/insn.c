@@ -15,8 +15,8 @@ enum form {
 	FORM_MODRM_IMMZ = 'N',
 	FORM_IMM8 = 'b',
 	FORM_IMM16 = 'w',
-	FORM_IMMZ = 'z',    /* 4 bytes, or 2 with prefix 66 */
-	FORM_IMMV = 'v',    /* mov r, imm: 8 bytes with REX.W */
+	FORM_IMMZ = 'z', /* 4 bytes, or 2 with prefix 66 */
+	FORM_IMMV = 'v', /* mov r, imm: 8 bytes with REX.W */
 	FORM_MOFFS = 'o',
 	FORM_ENTER = 'e',
 	FORM_REL8 = 'j',
@@ -27,42 +27,40 @@ enum form {
 };
 
 /* The one-byte opcodes, 16 to a line. */
-static const char map_one[] =
-	"mmmmbz--mmmmbz-x"
-	"mmmmbz--mmmmbz--"
-	"mmmmbzp-mmmmbzp-"
-	"mmmmbzp-mmmmbzp-"
-	"pppppppppppppppp"
-	"................"
-	"--xmppppzNbn...."
-	"jjjjjjjjjjjjjjjj"
-	"nN-nmmmmmmmmmmmm"
-	"..........-....."
-	"oooo....bz......"
-	"bbbbbbbbvvvvvvvv"
-	"nnw.xxnNe.w..b-."
-	"mmmm---.mmmmmmmm"
-	"jjjjbbbbJJ-j...."
-	"p.pp..gG......mm";
+static const char map_one[] = "mmmmbz--mmmmbz-x"
+			      "mmmmbz--mmmmbz--"
+			      "mmmmbzp-mmmmbzp-"
+			      "mmmmbzp-mmmmbzp-"
+			      "pppppppppppppppp"
+			      "................"
+			      "--xmppppzNbn...."
+			      "jjjjjjjjjjjjjjjj"
+			      "nN-nmmmmmmmmmmmm"
+			      "..........-....."
+			      "oooo....bz......"
+			      "bbbbbbbbvvvvvvvv"
+			      "nnw.xxnNe.w..b-."
+			      "mmmm---.mmmmmmmm"
+			      "jjjjbbbbJJ-j...."
+			      "p.pp..gG......mm";
 
 /* Behind 0f. */
-static const char map_0f[] =
-	"mmmm-.....-.-m.n"
-	"mmmmmmmmmmmmmmmm"
-	"mmmm----mmmmmmmm"
-	"......-.x-x-----"
-	"mmmmmmmmmmmmmmmm"
-	"mmmmmmmmmmmmmmmm"
-	"mmmmmmmmmmmmmmmm"
-	"nnnnmmm.mm--mmmm"
-	"JJJJJJJJJJJJJJJJ"
-	"mmmmmmmmmmmmmmmm"
-	"...mnm--...mnmmm"
-	"mmmmmmmmmmnmmmmm"
-	"mmnmnnnm........"
-	"mmmmmmmmmmmmmmmm"
-	"mmmmmmmmmmmmmmmm"
-	"mmmmmmmmmmmmmmmm";
+static const char map_0f[] = "mmmm-.....-.-m.n"
+			     "mmmmmmmmmmmmmmmm"
+			     "mmmm----mmmmmmmm"
+			     "......-.x-x-----"
+			     "mmmmmmmmmmmmmmmm"
+			     "mmmmmmmmmmmmmmmm"
+			     "mmmmmmmmmmmmmmmm"
+			     "nnnnmmm.mm--mmmm"
+			     "JJJJJJJJJJJJJJJJ"
+			     "mmmmmmmmmmmmmmmm"
+			     "...mnm--...mnmmm"
+			     "mmmmmmmmmmnmmmmm"
+			     "mmnmnnnm........"
+			     "mmmmmmmmmmmmmmmm"
+			     "mmmmmmmmmmmmmmmm"
+			     "mmmmmmmmmmmmmmmm";
 
 _Static_assert(sizeof(map_one) == 257 && sizeof(map_0f) == 257, "a form for each opcode");
 

@@ -12,16 +12,16 @@
 #define INSN_MAX 15U
 
 enum insn_flow {
-	INSN_NEXT,   /* goes on behind itself (int3 and syscall too) */
-	INSN_COND,   /* to the target or behind itself: jcc, loop */
-	INSN_CALL,   /* to the target (if direct) and, as a rule, back */
-	INSN_JUMP,   /* to the target only */
-	INSN_AWAY,   /* never behind itself: ret, indirect jmp, ud2, hlt */
+	INSN_NEXT, /* goes on behind itself (int3 and syscall too) */
+	INSN_COND, /* to the target or behind itself: jcc, loop */
+	INSN_CALL, /* to the target (if direct) and, as a rule, back */
+	INSN_JUMP, /* to the target only */
+	INSN_AWAY, /* never behind itself: ret, indirect jmp, ud2, hlt */
 };
 
 struct insn {
 	uint8_t len;
-	uint8_t map;      /* 0: one-byte, 1: 0f, 2: 0f 38, 3: 0f 3a, ... */
+	uint8_t map; /* 0: one-byte, 1: 0f, 2: 0f 38, 3: 0f 3a, ... */
 	uint8_t opcode;
 	uint8_t modrm;    /* valid if has_modrm */
 	uint8_t rex;      /* 0 if none; of VEX and EVEX not kept */

@@ -15,16 +15,16 @@ struct mm;
 struct process;
 
 /*
- * What execve(2) asks for.  argv and envp are the libOS's own copies, borrowed until the plan made of
- * them is committed or discarded; the rest is borrowed for the call.
+ * What execve(2) asks for.  argv and envp are the libOS's own copies, borrowed until the plan made
+ * of them is committed or discarded; the rest is borrowed for the call.
  */
 struct exec_request {
-	const char *path;        /* as the caller named it: AT_EXECFN, a script's argument */
-	char *const *argv;       /* NULL-terminated */
-	char *const *envp;       /* NULL-terminated */
-	struct file *file;       /* opened for execution; borrowed */
-	bool secure;             /* AT_SECURE: set-uid or set-gid took effect */
-	uint64_t stack_max;      /* RLIMIT_STACK, bytes */
+	const char *path;   /* as the caller named it: AT_EXECFN, a script's argument */
+	char *const *argv;  /* NULL-terminated */
+	char *const *envp;  /* NULL-terminated */
+	struct file *file;  /* opened for execution; borrowed */
+	bool secure;        /* AT_SECURE: set-uid or set-gid took effect */
+	uint64_t stack_max; /* RLIMIT_STACK, bytes */
 };
 
 struct loader_result {
@@ -33,11 +33,12 @@ struct loader_result {
 };
 
 /*
- * exec in two halves.  loader_prepare() does all that can fail (-ENOEXEC, -ELIBBAD, -E2BIG, -ENOENT,
- * -ENOMEM, ...) and touches nothing of the old program.  loader_commit() is past the point of no
- * return: it unmaps everything of the program's from the current host process, gives process->mm
- * its new value (dropping the old reference), maps the new program and builds its stack; when it fails
- * (the host had no memory) the process has to be killed.  It takes over the plan.
+ * exec in two halves.  loader_prepare() does all that can fail (-ENOEXEC, -ELIBBAD, -E2BIG,
+ * -ENOENT, -ENOMEM, ...) and touches nothing of the old program.  loader_commit() is past the point
+ * of no return: it unmaps everything of the program's from the current host process, gives
+ * process->mm its new value (dropping the old reference), maps the new program and builds its
+ * stack; when it fails (the host had no memory) the process has to be killed.  It takes over the
+ * plan.
  */
 int loader_prepare(const struct exec_request *request, struct exec_plan **ret_plan);
 int loader_commit(struct exec_plan *plan, struct process *process,
@@ -49,8 +50,8 @@ int loader_exec(struct process *process, const struct exec_request *request,
 		struct loader_result *ret_result);
 
 /*
- * Once per instance, before the first program: makes Leat's vDSO at ABI_VDSO_BASE, which leads to the
- * host's.  0 or negative errno.
+ * Once per instance, before the first program: makes Leat's vDSO at ABI_VDSO_BASE, which leads to
+ * the host's.  0 or negative errno.
  */
 int vdso_init(void);
 
@@ -62,9 +63,9 @@ int vdso_init(void);
 void patch_site(uint64_t insn_addr, uint64_t nr);
 
 /*
- * Is pc inside a stub of the current process?  *ret_site_pc: where the program would be had the site
- * not been rewritten.  It may go on from there: a moved instruction's old place leads back to its new
- * one.
+ * Is pc inside a stub of the current process?  *ret_site_pc: where the program would be had the
+ * site not been rewritten.  It may go on from there: a moved instruction's old place leads back to
+ * its new one.
  */
 bool patch_pc_in_stub(uint64_t pc, uint64_t *ret_site_pc);
 

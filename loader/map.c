@@ -22,7 +22,8 @@ static int map_bss(struct mm *mm, const struct elf_segment *s, uint64_t bias)
 {
 	uint64_t start = bias + s->vaddr + s->filesz;
 	uint64_t end = bias + s->vaddr + s->memsz;
-	uint64_t page = s->filesz ? align_up(start, ABI_PAGE_SIZE) : align_down(start, ABI_PAGE_SIZE);
+	uint64_t page =
+		s->filesz ? align_up(start, ABI_PAGE_SIZE) : align_down(start, ABI_PAGE_SIZE);
 	int64_t r;
 
 	if (s->filesz && start < page && (s->prot & PROT_WRITE) &&
@@ -34,8 +35,7 @@ static int map_bss(struct mm *mm, const struct elf_segment *s, uint64_t bias)
 	return r < 0 ? (int)r : 0;
 }
 
-static int map_segment(struct mm *mm, struct file *file, const struct elf_segment *s,
-		       uint64_t bias)
+static int map_segment(struct mm *mm, struct file *file, const struct elf_segment *s, uint64_t bias)
 {
 	uint64_t skew = s->vaddr % ABI_PAGE_SIZE;
 	int64_t r;
@@ -82,8 +82,8 @@ int load_map(struct exec_plan *plan, struct loaded *ret_loaded)
 	uint64_t bias, brk;
 	int r;
 
-	r = map_elf(plan->mm, &plan->main, PIE_BASE + random_u64() % PIE_RANDOM_PAGES * ABI_PAGE_SIZE,
-		    &l.bias);
+	r = map_elf(plan->mm, &plan->main,
+		    PIE_BASE + random_u64() % PIE_RANDOM_PAGES * ABI_PAGE_SIZE, &l.bias);
 	if (r < 0)
 		return r;
 	l.entry = l.bias + plan->main.image.entry;

@@ -2,11 +2,12 @@
  * patch.c - lazy rewriting of system-call sites, and the record of them.
  *
  * A site is rewritten when it traps for the second time: most sites of a program's start run once,
- * and a rewritten one costs a private copy of its page.  What is moved and why that is right stands in
- * shape.h.  The record belongs to the address space: fork copies it, munmap and exec forget what
+ * and a rewritten one costs a private copy of its page.  What is moved and why that is right stands
+ * in shape.h.  The record belongs to the address space: fork copies it, munmap and exec forget what
  * lies in their range, and whoever makes text writable gets its own bytes back first.
  *
- * Never rewritten: rt_sigreturn, whose bytes unwinders and debuggers look for behind a signal frame.
+ * Never rewritten: rt_sigreturn, whose bytes unwinders and debuggers look for behind a signal
+ * frame.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -240,8 +241,7 @@ static void site_patch(struct mm *mm, struct patch_site *s)
 	unsigned n, i;
 
 	s->state = SITE_KEEPS;
-	if (!site_in_text(mm, s->addr) ||
-	    text_read(s->addr - SHAPE_BEFORE, text, sizeof(text)) < 0)
+	if (!site_in_text(mm, s->addr) || text_read(s->addr - SHAPE_BEFORE, text, sizeof(text)) < 0)
 		return;
 	text_original(*mm_patches(mm), s->addr, text);
 	n = shape_find(text, ARRAY_SIZE(shape), shape);

@@ -1,5 +1,6 @@
 /*
- * script.c - cutting up the first line of a script, with Linux's rules (execve(2), fs/binfmt_script).
+ * script.c - cutting up the first line of a script, with Linux's rules (execve(2),
+ * fs/binfmt_script).
  */
 #include "loader/script.h"
 

@@ -34,7 +34,8 @@ static void count_votes(const uint8_t *text, struct votes *votes)
 	}
 }
 
-/* Does the instruction do the same anywhere (but for a displacement from rip, which is adjusted)? */
+/* Does the instruction do the same anywhere (but for a displacement from rip, which is adjusted)?
+ */
 static bool can_move(const struct insn *insn)
 {
 	unsigned op = insn->opcode;

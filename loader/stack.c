@@ -1,5 +1,6 @@
 /*
- * stack.c - the initial stack: argc, argv, envp, auxv and their strings, as the x86-64 ABI has them.
+ * stack.c - the initial stack: argc, argv, envp, auxv and their strings, as the x86-64 ABI has
+ * them.
  *
  * From the top down: 8 bytes of 0, the path of the program, the environment's strings, the
  * arguments' strings, the platform's name, 16 random bytes, and 16-byte aligned the table of argc,
@@ -29,12 +30,12 @@
 static const char platform[] = "x86_64";
 
 struct stack {
-	uint64_t sp;       /* moves down */
+	uint64_t sp; /* moves down */
 	uint64_t execfn;
 	uint64_t platform;
 	uint64_t random;
-	uint64_t *table;   /* argc, argv, envp, auxv: built here, copied at the end */
-	unsigned nr;       /* words in it */
+	uint64_t *table; /* argc, argv, envp, auxv: built here, copied at the end */
+	unsigned nr;     /* words in it */
 };
 
 static int push_bytes(struct stack *s, const void *bytes, size_t n)

@@ -64,7 +64,8 @@ static uint64_t free_page_pun(struct mm *mm, uint64_t from, int pun)
 	for (i = 0; i < PUN_WINDOWS; i++) {
 		n = (i & 1) ? i / 2 : -1 - i / 2; /* -1, 0, -2, 1, ...: below the text first */
 		start = n * stride + PUN_BYTE * size;
-		if (start > REACH || start < -REACH || (int64_t)from + start < (int64_t)ABI_USER_LOW)
+		if (start > REACH || start < -REACH ||
+		    (int64_t)from + start < (int64_t)ABI_USER_LOW)
 			continue;
 		addr = from + (uint64_t)start;
 		/* A window smaller than a page lies in the page of its first whole slot. */
@@ -105,8 +106,7 @@ static struct stub_page *add_page(struct mm *mm, struct stub_pages *pages, uint6
 	return page;
 }
 
-uint64_t stub_alloc(struct mm *mm, struct stub_pages *pages, uint64_t jump, int pun,
-		    uint64_t site)
+uint64_t stub_alloc(struct mm *mm, struct stub_pages *pages, uint64_t jump, int pun, uint64_t site)
 {
 	struct stub_page *page;
 	uint64_t slot, addr;

@@ -24,11 +24,10 @@ struct stub_pages {
 };
 
 /*
- * A free slot from which `jump` (the address of the 5-byte jump) is within reach, and for which byte
- * `pun` of the jump's displacement is 0xcc (-1: any).  Its address, or 0: none to be had.
+ * A free slot from which `jump` (the address of the 5-byte jump) is within reach, and for which
+ * byte `pun` of the jump's displacement is 0xcc (-1: any).  Its address, or 0: none to be had.
  */
-uint64_t stub_alloc(struct mm *mm, struct stub_pages *pages, uint64_t jump, int pun,
-		    uint64_t site);
+uint64_t stub_alloc(struct mm *mm, struct stub_pages *pages, uint64_t jump, int pun, uint64_t site);
 
 /* The page that holds pc, or NULL. */
 struct stub_page *stub_page_of(const struct stub_pages *pages, uint64_t pc);

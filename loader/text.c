@@ -1,10 +1,10 @@
 /*
  * text.c - cross-modifying code.
  *
- * Bytes that lie within an aligned 8- or 16-byte block are stored at once (both are atomic for Intel
- * and AMD, and no instruction fetch sees half of them).  Others are written behind an int3 with
- * membarrier(SYNC_CORE) between the steps (Intel SDM volume 3, 8.1.3): who meets the int3 ends in
- * patch_trap(), which waits for the instance lock and then goes back to the same address.
+ * Bytes that lie within an aligned 8- or 16-byte block are stored at once (both are atomic for
+ * Intel and AMD, and no instruction fetch sees half of them).  Others are written behind an int3
+ * with membarrier(SYNC_CORE) between the steps (Intel SDM volume 3, 8.1.3): who meets the int3 ends
+ * in patch_trap(), which waits for the instance lock and then goes back to the same address.
  */
 #include "loader/text.h"
 

@@ -1,8 +1,8 @@
 /*
  * mm.c - handlers of the calls on memory.
  *
- * A range is walked mapping by mapping, so that a hint or query never reaches host memory that is not
- * the program's.
+ * A range is walked mapping by mapping, so that a hint or query never reaches host memory that is
+ * not the program's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +23,6 @@
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
-#define MADV_COLLAPSE_ 25
-#define MADV_GUARD_INSTALL_ 102
-#define MADV_GUARD_REMOVE_ 103
 
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
@@ -96,12 +93,11 @@ SYS1(brk, uint64_t, addr)
 	return (long)mm_brk(mm_current(), addr);
 }
 
-typedef int (*range_func)(struct mm *mm, struct vma_node *n, uint64_t start, uint64_t end,
-			  int arg);
+typedef int (*range_func)(struct mm *mm, struct vma_node *n, uint64_t start, uint64_t end, int arg);
 
 /*
- * Calls func for the part of each mapping that lies in [addr, addr + len).  Holes are passed over and
- * make the result -ENOMEM, as madvise, msync and mlock want it.
+ * Calls func for the part of each mapping that lies in [addr, addr + len).  Holes are passed over
+ * and make the result -ENOMEM, as madvise, msync and mlock want it.
  */
 static int range_walk(uint64_t addr, uint64_t len, range_func func, int arg)
 {
@@ -146,11 +142,15 @@ static int advise_node(struct mm *mm, struct vma_node *n, uint64_t start, uint64
 	if (!mm_host_range_ok(start, end))
 		return -ENOMEM;
 	if (advice == MADV_DONTNEED)
-		patch_forget_range(mm, start, end); /* private pages of text go back to the file's */
+		patch_forget_range(mm, start, end); /* private pages of text go back to the file's
+						     */
 	return (int)host_madvise((void *)start, end - start, advice);
 }
 
-/* Is it advice that concerns nobody but this mapping? */
+/*
+ * Is it advice for this mapping alone?  The others (samepage merging, collapse, guard regions) are
+ * -EINVAL, as from a kernel that was built without them.
+ */
 static bool advice_known(int advice)
 {
 	switch (advice) {
@@ -163,8 +163,6 @@ static bool advice_known(int advice)
 	case MADV_REMOVE:
 	case MADV_DONTFORK:
 	case MADV_DOFORK:
-	case MADV_MERGEABLE:
-	case MADV_UNMERGEABLE:
 	case MADV_HUGEPAGE:
 	case MADV_NOHUGEPAGE:
 	case MADV_DONTDUMP:
@@ -175,9 +173,6 @@ static bool advice_known(int advice)
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-	case MADV_COLLAPSE_:
-	case MADV_GUARD_INSTALL_:
-	case MADV_GUARD_REMOVE_:
 		return true;
 	default:
 		return false;
@@ -251,8 +246,8 @@ SYS3(msync, uint64_t, addr, uint64_t, len, int, flags)
 }
 
 /*
- * Locked memory is counted against RLIMIT_MEMLOCK and made present.  The host is not asked to pin it:
- * instances have no right to more locked memory than anybody else's share.
+ * Locked memory is counted against RLIMIT_MEMLOCK and made present.  The host is not asked to pin
+ * it: instances have no right to more locked memory than anybody else's share.
  */
 static int lock_node(struct mm *mm, struct vma_node *n, uint64_t start, uint64_t end, int populate)
 {

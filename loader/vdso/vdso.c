@@ -3,8 +3,8 @@
  *
  * A shared object of its own, linked by vdso.lds into one page, which programs find through
  * AT_SYSINFO_EHDR.  Libraries keep pointers into it, so it lies at a fixed address and calls the
- * host's vDSO through the page behind it.  What the host's vDSO would answer by a system call goes to
- * the libOS straight away, without a trap.
+ * host's vDSO through the page behind it.  What the host's vDSO would answer by a system call goes
+ * to the libOS straight away, without a trap.
  */
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -75,7 +75,8 @@ EXPORT long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
 	return call_libos(SYS_getcpu, (long)cpu, (long)node, (long)unused);
 }
 
-#define ALIAS(name) EXPORT extern __typeof__(__vdso_##name) name __attribute__((weak, alias("__vdso_" #name)))
+#define ALIAS(name)                                                                                \
+	EXPORT extern __typeof__(__vdso_##name) name __attribute__((weak, alias("__vdso_" #name)))
 ALIAS(clock_gettime);
 ALIAS(clock_getres);
 ALIAS(gettimeofday);

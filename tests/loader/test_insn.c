@@ -44,8 +44,8 @@ static const struct {
 	{"\x62\xf1\x7c\x48\x10\x44\x24\x01", 8, INSN_NEXT},
 	{"\x66\x2e\x0f\x1f\x84\x00\x00\x00\x00\x00", 10, INSN_NEXT},
 	{"\xf0\x48\x0f\xb1\x17", 5, INSN_NEXT},
-	{"\x9a", 0, INSN_NEXT},              /* not in 64-bit mode */
-	{"\x48\x66\x90", 0, INSN_NEXT},      /* REX that does not count */
+	{"\x9a", 0, INSN_NEXT},                     /* not in 64-bit mode */
+	{"\x48\x66\x90", 0, INSN_NEXT},             /* REX that does not count */
 	{"\x66\xe9\x00\x00\x00\x00", 0, INSN_NEXT}, /* Intel and AMD differ */
 	{"\x0f\x0a", 0, INSN_NEXT},
 	{"\xb8\x27\x00", 0, INSN_NEXT}, /* cut off: the terminating NUL is byte 4 */

@@ -21,7 +21,7 @@
 #include "libos/mm_internal.h"
 
 #define ROUNDS 30000U
-#define AT(n) (FAKE_BASE + (uint64_t)(n) * ABI_PAGE_SIZE)
+#define AT(n) (FAKE_BASE + (uint64_t)(n)*ABI_PAGE_SIZE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define FREE (-1)
 #define KEPT (-2)
@@ -188,7 +188,8 @@ static void test_random(void **state)
 	for (i = 0; i < ROUNDS; i++) {
 		step(mm, file);
 		if (fake_outside) { /* beyond the window, when it was full */
-			assert_int_equal(mm_unmap(mm, AT(FAKE_PAGES), ABI_LEAT_LOW - AT(FAKE_PAGES)),
+			assert_int_equal(mm_unmap(mm, AT(FAKE_PAGES),
+						  ABI_LEAT_LOW - AT(FAKE_PAGES)),
 					 0);
 			assert_int_equal(mm_unmap(mm, ABI_LEAT_HIGH, ABI_USER_HIGH - ABI_LEAT_HIGH),
 					 0);
@@ -216,7 +217,8 @@ static void test_reserved(void **state)
 	model_init();
 	fake_outside = 0;
 	assert_int_equal(mm_map(mm, leat, 4096, PROT_READ, ANON | MAP_FIXED, NULL, 0), -ENOMEM);
-	assert_int_equal(mm_map(mm, ABI_LEAT_LOW - 4096, 8192, PROT_READ, ANON | MAP_FIXED, NULL, 0),
+	assert_int_equal(mm_map(mm, ABI_LEAT_LOW - 4096, 8192, PROT_READ, ANON | MAP_FIXED, NULL,
+				0),
 			 -ENOMEM);
 	assert_int_equal(mm_map(mm, leat, 4096, 0, ANON | MAP_FIXED_NOREPLACE, NULL, 0), -EEXIST);
 	assert_int_equal(mm_unmap(mm, ABI_LEAT_LOW, ABI_LEAT_HIGH - ABI_LEAT_LOW), 0);

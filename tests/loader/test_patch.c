@@ -1,8 +1,9 @@
 /*
- * test_patch.c - rewriting code that runs: shapes, restoring, fork, and threads that execute the site.
+ * test_patch.c - rewriting code that runs: shapes, restoring, fork, and threads that execute the
+ * site.
  *
- * Each piece of code is a function that calls getppid in some manner and computes something besides,
- * so that a moved instruction that got lost or doubled shows in its result.
+ * Each piece of code is a function that calls getppid in some manner and computes something
+ * besides, so that a moved instruction that got lost or doubled shows in its result.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -310,8 +311,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_shapes), T(test_restore),	 T(test_stub_page_goes), T(test_pc),
-		T(test_fork),	T(test_sigreturn_stays), T(test_threads),
+		T(test_shapes), T(test_restore),         T(test_stub_page_goes), T(test_pc),
+		T(test_fork),   T(test_sigreturn_stays), T(test_threads),
 	};
 
 	mm = real_host_init();

@@ -102,8 +102,8 @@ static void test_ambiguous(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_single),	cmocka_unit_test(test_several),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_single),    cmocka_unit_test(test_several),
+		cmocka_unit_test(test_refused),   cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_ambiguous),
 	};
 
