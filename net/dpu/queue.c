@@ -100,8 +100,7 @@ bool dpu_rxq_unseen(const struct dpu_port *port, unsigned queue)
 		return false;
 	/* acquire: what the driver wrote before it parked */
 	seen = __atomic_load_n(&vq->avail->ring[vq->size], __ATOMIC_ACQUIRE);
-	/* 0: a driver that does not keep used_event; it must look again itself after parking */
-	return seen != 0 && seen != __atomic_load_n(&vq->used_idx, __ATOMIC_RELAXED);
+	return seen != __atomic_load_n(&vq->used_idx, __ATOMIC_RELAXED);
 }
 
 /* Copies `bytes` from the front of the segment list, and shortens the list. */
