@@ -61,6 +61,10 @@ int unix_socketpair(int type, int protocol, unsigned file_flags, struct file *re
 int inet_socket(int family, int type, int protocol, unsigned file_flags, struct file **ret_file);
 int netlink_socket(int type, int protocol, unsigned file_flags, struct file **ret_file);
 
+/* read and write of any socket's file_ops: recvmsg and sendmsg without an address. */
+ssize_t sock_file_read(struct file *file, struct uio *uio, uint64_t *pos);
+ssize_t sock_file_write(struct file *file, struct uio *uio, uint64_t *pos);
+
 /* NULL: not a socket. */
 const struct sock_ops *sock_ops_of(const struct file *file);
 
