@@ -46,8 +46,9 @@ struct patch_site {
 	enum site_state state;
 	uint8_t moved;
 	uint8_t nr_insns;
-	uint8_t off[SHAPE_MAX_INSNS + 1]; /* of each moved instruction, in text and in the stub */
-	uint8_t old[SHAPE_MAX_MOVED];     /* the text's own bytes from start */
+	uint8_t off[SHAPE_MAX_INSNS];          /* of each moved instruction, from start */
+	uint8_t stub_off[SHAPE_MAX_INSNS + 1]; /* and in the stub */
+	uint8_t old[SHAPE_MAX_MOVED];          /* the text's own bytes from start */
 };
 
 /* Open addressing, at most half full. */
@@ -194,16 +195,18 @@ static bool site_patch_as(struct mm *mm, struct patch_site *s, const uint8_t *te
 	const uint8_t *moved = text + SHAPE_BEFORE - shape->moved;
 	uint8_t code[STUB_SIZE];
 	bool shared = text_shared();
-	unsigned n;
+	unsigned n, i;
 
 	s->start = s->addr - shape->moved;
 	s->moved = (uint8_t)shape->moved;
 	s->nr_insns = (uint8_t)shape->nr_insns;
 	memcpy(s->old, moved, shape->moved);
+	for (i = 1, s->off[0] = 0; i < shape->nr_insns; i++)
+		s->off[i] = (uint8_t)(s->off[i - 1] + shape->insn[i - 1].len);
 	s->stub = stub_alloc(mm, &t->pages, s->start, shape->pun, s->addr);
 	if (!s->stub)
 		return false;
-	n = stub_build(code, s->stub, moved, s->start, shape, (uint64_t)entry_stub, s->off);
+	n = stub_build(code, s->stub, moved, s->start, shape, (uint64_t)entry_stub, s->stub_off);
 	if (!n || text_fill(mm, s->stub, code, n, shared) < 0)
 		return false;
 	s->state = SITE_PATCHED;
@@ -296,7 +299,7 @@ bool patch_pc_in_stub(uint64_t pc, uint64_t *ret_site_pc)
 	if (!s || s->state != SITE_PATCHED || pc < s->stub)
 		return false;
 	for (i = 0; i < s->nr_insns; i++)
-		if (pc == s->stub + s->off[i]) {
+		if (pc == s->stub + s->stub_off[i]) {
 			*ret_site_pc = s->start + s->off[i];
 			return true;
 		}
@@ -329,7 +332,7 @@ bool patch_trap(uint64_t pc, uint64_t *ret_pc)
 		}
 		for (i = 1; s->state == SITE_PATCHED && i < s->nr_insns; i++)
 			if (addr == s->start + s->off[i]) {
-				*ret_pc = s->stub + s->off[i];
+				*ret_pc = s->stub + s->stub_off[i];
 				return true;
 			}
 	}

@@ -34,14 +34,19 @@ static void count_votes(const uint8_t *text, struct votes *votes)
 	}
 }
 
-/* Does the instruction do the same anywhere (but for a displacement from rip, which is adjusted)?
+/*
+ * Does the instruction do the same anywhere?  The stub adjusts displacements from rip and the
+ * targets of conditional jumps.
  */
 static bool can_move(const struct insn *insn)
 {
 	unsigned op = insn->opcode;
 
-	if (insn->flow != INSN_NEXT || insn->vex)
+	if (insn->vex || insn->flow == INSN_CALL || insn->flow == INSN_JUMP ||
+	    insn->flow == INSN_AWAY)
 		return false;
+	if (insn->flow == INSN_COND) /* not loop and jrcxz, which have no long form */
+		return insn->map == 1 || (op & 0xf0) == 0x70;
 	if (insn->map == 0) /* int3, int, icebp, wait; xabort and xbegin */
 		return op != 0xcc && op != 0xcd && op != 0xf1 && op != 0x9b &&
 		       !((op == 0xc6 || op == 0xc7) && insn->modrm == 0xf8);

@@ -30,7 +30,7 @@
 #define SHAPE_MAX_INSNS 5U
 
 struct shape {
-	unsigned moved; /* bytes in front of the site that go into the stub */
+	unsigned moved; /* bytes in front of the site whose instructions go into the stub */
 	unsigned nr_insns;
 	struct insn insn[SHAPE_MAX_INSNS];
 	int pun; /* byte of the jump's displacement that has to be 0xcc, or -1 */

@@ -16,6 +16,7 @@
 #define REACH (1L << 30) /* of a jump: half of what it has */
 #define PUN_BYTE 0xccL
 #define PUN_WINDOWS 32
+#define JCC_SIZE 6 /* a conditional jump in its long form */
 
 /* Is slot a place to which a jump at `jump` can lead, with the byte that it must have? */
 static bool slot_fits(uint64_t slot, uint64_t jump, int pun)
@@ -154,23 +155,46 @@ static bool fix_rip(uint8_t *insn, unsigned disp_off, int64_t moved)
 	return true;
 }
 
+/* Writes one moved instruction at code, which will run at `addr`. Bytes, or 0: out of reach. */
+static unsigned move_insn(uint8_t *code, uint64_t addr, const uint8_t *text, uint64_t from,
+			  const struct insn *insn)
+{
+	int64_t rel = (int64_t)(from + insn->len) + insn->rel - (int64_t)(addr + JCC_SIZE);
+	int32_t rel32 = (int32_t)rel;
+
+	if (insn->flow == INSN_COND) {
+		if (rel != rel32)
+			return 0;
+		code[0] = 0x0f;
+		code[1] = (uint8_t)(0x80 | (insn->opcode & 0x0f));
+		memcpy(code + 2, &rel32, sizeof(rel32));
+		return JCC_SIZE;
+	}
+	memcpy(code, text, insn->len);
+	if (insn->rip && !fix_rip(code, insn->disp_off, (int64_t)(addr - from)))
+		return 0;
+	return insn->len;
+}
+
 unsigned stub_build(uint8_t code[STUB_SIZE], uint64_t addr, const uint8_t *moved, uint64_t from,
-		    const struct shape *shape, uint64_t entry, uint8_t *ret_off)
+		    const struct shape *shape, uint64_t entry, uint8_t ret_off[SHAPE_MAX_INSNS + 1])
 {
 	static const uint8_t lea[] = {0x48, 0x8d, 0x0d}, movabs[] = {0x49, 0xbb},
 			     jump[] = {0x41, 0xff, 0xe3};
 	uint64_t next = from + shape->moved + 2;
-	unsigned i, at = 0;
+	unsigned i, at = 0, in_text = 0, n;
 	int32_t rel;
 
-	_Static_assert(SHAPE_MAX_MOVED + 7 + 10 + 3 <= STUB_SIZE, "a stub fits into its slot");
+	_Static_assert(SHAPE_MAX_MOVED + SHAPE_MAX_INSNS * (JCC_SIZE - 2) + 7 + 10 + 3 <= STUB_SIZE,
+		       "a stub fits into its slot");
 	for (i = 0; i < shape->nr_insns; i++) {
 		ret_off[i] = (uint8_t)at;
-		memcpy(code + at, moved + at, shape->insn[i].len);
-		if (shape->insn[i].rip &&
-		    !fix_rip(code + at, shape->insn[i].disp_off, (int64_t)(addr - from)))
+		n = move_insn(code + at, addr + at, moved + in_text, from + in_text,
+			      &shape->insn[i]);
+		if (!n)
 			return 0;
-		at += shape->insn[i].len;
+		in_text += shape->insn[i].len;
+		at += n;
 	}
 	ret_off[i] = (uint8_t)at;
 	rel = (int32_t)(next - (addr + at + 7));

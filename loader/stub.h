@@ -39,4 +39,5 @@ struct stub_page *stub_page_of(const struct stub_pages *pages, uint64_t pc);
  * relative to rip is out of reach.
  */
 unsigned stub_build(uint8_t code[STUB_SIZE], uint64_t addr, const uint8_t *moved, uint64_t from,
-		    const struct shape *shape, uint64_t entry, uint8_t *ret_off);
+		    const struct shape *shape, uint64_t entry,
+		    uint8_t ret_off[SHAPE_MAX_INSNS + 1]);

@@ -1,5 +1,5 @@
 /*
- * entry.S - the end of every stub in test_patch.c: makes the call after all, counts it, and goes on.
+ * entry.S - the end of every stub in test_patch.c: makes the call after all, counts it, goes on.
  */
 	.text
 	.globl entry_stub

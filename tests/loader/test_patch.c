@@ -67,7 +67,18 @@ static const struct piece piece[] = {
 	PIECE("relative to rip", 7, 19,
 	      "\xb8\x6e\x00\x00\x00\x48\x8d\x15\xfb\xff\xff\xff\x48\x8d\x35\xfb\xff\xff\xff\x0f\x05"
 	      "\x48\x29\xd6\x48\x01\xf0\xc3"),
+	/* xor %edx,%edx; mov $110,%eax; cmpb $0x31,-14(%rip) (the first byte); jne +5 (hlt);
+	 * mov %edx,%esi; syscall; ret; hlt */
+	PIECE("a branch not taken", 0, 18,
+	      "\x31\xd2\xb8\x6e\x00\x00\x00\x80\x3d\xf2\xff\xff\xff\x31\x75\x05\x89\xd6"
+	      "\x0f\x05\xc3\xf4"),
 };
+
+/* The same with je, which is taken: to mov $110,%eax; syscall; ret behind the rewritten site. */
+static const struct piece taken =
+	PIECE("a branch taken", 0, 18,
+	      "\x31\xd2\xb8\x6e\x00\x00\x00\x80\x3d\xf2\xff\xff\xff\x31\x74\x05\x89\xd6"
+	      "\x0f\x05\xc3\xb8\x6e\x00\x00\x00\x0f\x05\xc3");
 
 static struct mm *mm;
 static uint64_t text_end;
@@ -149,6 +160,19 @@ static void test_shapes(void **state)
 			/* The syscall itself is still there for whoever jumps to it. */
 			assert_memory_equal((void *)(addr + piece[i].site), "\x0f\x05", 2);
 		}
+}
+
+/* A jump that was moved leads where it led before. */
+static void test_branch_taken(void **state)
+{
+	uint64_t addr = place(&taken, 0);
+	unsigned before = entry_count;
+
+	(void)state;
+	trap(addr + taken.site);
+	assert_memory_not_equal((void *)addr, taken.code, taken.n);
+	assert_int_equal(run(addr), getppid());
+	assert_int_equal(entry_count, before);
 }
 
 /* Who makes text writable sees its own bytes; rewritten again it works again. */
@@ -311,8 +335,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_shapes), T(test_restore),         T(test_stub_page_goes), T(test_pc),
-		T(test_fork),   T(test_sigreturn_stays), T(test_threads),
+		T(test_shapes),          T(test_branch_taken), T(test_restore),
+		T(test_stub_page_goes),  T(test_pc),           T(test_fork),
+		T(test_sigreturn_stays), T(test_threads),
 	};
 
 	mm = real_host_init();

@@ -59,15 +59,28 @@ static void test_several(void **state)
 	assert_int_equal(shapes[0].pun, 2);
 }
 
+/* cmpb $0,off(%rip); je +17; xor %eax,%eax: glibc's read() in a program with one thread. */
+static void test_branch(void **state)
+{
+	struct shape shapes[4];
+
+	(void)state;
+	assert_true(FIND("\x80\x3d\x31\x33\x0e\x00\x00\x74\x17\x31\xc0") > 0);
+	assert_int_equal(shapes[0].moved, 11);
+	assert_int_equal(shapes[0].nr_insns, 3);
+	assert_int_equal(shapes[0].pun, -1);
+}
+
 static void test_refused(void **state)
 {
 	struct shape shapes[4];
 
 	(void)state;
-	/* A call, a jump and a return do not move. */
+	/* A call, a jump, a return and a loop do not move. */
 	assert_int_equal(FIND("\xe8\x00\x00\x00\x00"), 0);
+	assert_int_equal(FIND("\xeb\x03\x4c\x89\xc8"), 0);
 	assert_int_equal(FIND("\xc3\xc3\xc3\xc3\xc3\xc3\xc3"), 0);
-	assert_int_equal(FIND("\x74\x03\x4c\x89\xc8"), 0);
+	assert_int_equal(FIND("\xe2\x03\x4c\x89\xc8"), 0);
 	/* Nor does another syscall. */
 	assert_int_equal(FIND("\xc3\xb8\x27\x00\x00\x00\x0f\x05\x31\xc0"), 0);
 	/* Five instructions of one byte: two boundaries within the jump. */
@@ -102,9 +115,9 @@ static void test_ambiguous(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_single),    cmocka_unit_test(test_several),
-		cmocka_unit_test(test_refused),   cmocka_unit_test(test_prefix),
-		cmocka_unit_test(test_ambiguous),
+		cmocka_unit_test(test_single), cmocka_unit_test(test_several),
+		cmocka_unit_test(test_branch), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_prefix), cmocka_unit_test(test_ambiguous),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
