@@ -15,6 +15,7 @@
 
 struct hostio;
 struct net;
+struct net_glue;
 struct vfs;
 
 struct instance {
@@ -41,6 +42,7 @@ struct instance {
 	void *patches;               /* loader/patch.c: known sites and their stubs */
 	struct vfs *vfs;
 	struct net *net;
+	struct net_glue *net_glue;   /* socket.c: what goes with net */
 	struct hostio *hostio;
 	void *unix_sockets;
 

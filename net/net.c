@@ -186,6 +186,11 @@ bool net_rx_pending(const struct net *net, unsigned int vcpu)
 	return vcpu < net->dev.pair_count && virtnet_rx_pending(&net->dev.pairs[vcpu]);
 }
 
+bool net_tx_pending(const struct net *net, unsigned int vcpu)
+{
+	return vcpu < net->dev.pair_count && virtnet_tx_pending(&net->dev.pairs[vcpu]);
+}
+
 /* The ring has room again: those that waited go on, as many as there are now. */
 static void net_waiters_run(struct net *net)
 {

@@ -58,6 +58,9 @@ bool net_rx_pending(const struct net *net, unsigned int vcpu);
 /* Publishes packets queued by socket calls since the last flush or poll; call before parking. */
 void net_flush(struct net *net, unsigned int vcpu);
 
+/* True if the device has not yet taken back everything that was sent. Needs no lock either. */
+bool net_tx_pending(const struct net *net, unsigned int vcpu);
+
 /* Runs the timers that are due. */
 void net_timers_run(struct net *net, uint64_t now_ns);
 

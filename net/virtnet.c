@@ -369,6 +369,13 @@ void virtnet_tx_end(struct net *net, struct virtnet_tx *tx, uint32_t header_byte
 	net->stats.tx_bytes += packet_bytes;
 }
 
+bool virtnet_tx_pending(const struct virtnet_pair *pair)
+{
+	const struct virtq *q = &pair->tx;
+
+	return __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE) != q->published;
+}
+
 void virtnet_tx_publish(struct net *net, unsigned int index)
 {
 	struct virtq *q = &net->dev.pairs[index].tx;

@@ -89,4 +89,5 @@ void virtnet_tx_end(struct net *net, struct virtnet_tx *tx, uint32_t header_byte
 
 /* Takes back what the device has sent. */
 void virtnet_tx_reclaim(struct net *net, struct virtnet_pair *pair);
+bool virtnet_tx_pending(const struct virtnet_pair *pair);
 void virtnet_tx_publish(struct net *net, unsigned int index);
