@@ -184,8 +184,7 @@ static bool tnum_meet(struct tnum *a, struct tnum b)
 	return true;
 }
 
-/* One pass of exchange; see range_tighten. */
-static bool tighten_once(unsigned int width, struct range *r, struct tnum *bits)
+bool range_tighten(unsigned int width, struct range *r, struct tnum *bits)
 {
 	uint64_t sign = width_sign(width), all = width_mask(width);
 	uint64_t top = bits->mask & sign;
@@ -210,12 +209,6 @@ static bool tighten_once(unsigned int width, struct range *r, struct tnum *bits)
 	if (range_empty(r))
 		return false;
 	return tnum_meet(bits, tnum_range(r->umin, r->umax));
-}
-
-bool range_tighten(unsigned int width, struct range *range, struct tnum *bits)
-{
-	/* twice: what the first pass taught the bits narrows the intervals again */
-	return tighten_once(width, range, bits) && tighten_once(width, range, bits);
 }
 
 static bool assume_equal(struct range *a, struct tnum *abits, struct range *b, struct tnum *bbits)

@@ -16,6 +16,21 @@ struct scalar scalar_const(uint64_t value)
 	};
 }
 
+static bool range_within(const struct range *outer, const struct range *inner)
+{
+	return inner->umin >= outer->umin && inner->umax <= outer->umax &&
+	       inner->smin >= outer->smin && inner->smax <= outer->smax;
+}
+
+bool scalar_within(const struct scalar *outer, const struct scalar *inner)
+{
+	if (inner->bits.mask & ~outer->bits.mask)
+		return false;
+	if ((inner->bits.value & ~outer->bits.mask) != outer->bits.value)
+		return false;
+	return range_within(&outer->r64, &inner->r64) && range_within(&outer->r32, &inner->r32);
+}
+
 static struct tnum low_bits(struct tnum bits)
 {
 	return (struct tnum){(uint32_t)bits.value, (uint32_t)bits.mask};
@@ -71,9 +86,17 @@ static void half_to_whole(struct scalar *s)
 /* Spreads what one part of a scalar knows to the others; false: no value fits. */
 static bool scalar_tighten(struct scalar *s)
 {
+	struct scalar known;
 	struct tnum low;
 	int i;
 
+	if (s->bits.mask == 0) { /* all the rest follows */
+		known = scalar_const(s->bits.value);
+		if (!scalar_within(s, &known))
+			return false;
+		*s = known;
+		return true;
+	}
 	for (i = 0; i < 2; i++) {
 		if (!range_tighten(64, &s->r64, &s->bits))
 			return false;
@@ -89,12 +112,15 @@ static bool scalar_tighten(struct scalar *s)
 
 struct scalar scalar_sized(unsigned int bytes)
 {
+	uint64_t max = width_mask(bytes * 8);
 	struct scalar s = scalar_unknown();
 
 	if (bytes < 8) {
-		s.bits.mask = width_mask(bytes * 8);
-		scalar_tighten(&s);
+		s.bits.mask = max;
+		s.r64 = (struct range){0, max, 0, (int64_t)max};
 	}
+	if (bytes < 4)
+		s.r32 = s.r64;
 	return s;
 }
 
@@ -138,21 +164,6 @@ struct scalar scalar_sign_extend(const struct scalar *a, unsigned int width)
 	}
 	scalar_tighten(&s);
 	return s;
-}
-
-static bool range_within(const struct range *outer, const struct range *inner)
-{
-	return inner->umin >= outer->umin && inner->umax <= outer->umax &&
-	       inner->smin >= outer->smin && inner->smax <= outer->smax;
-}
-
-bool scalar_within(const struct scalar *outer, const struct scalar *inner)
-{
-	if (inner->bits.mask & ~outer->bits.mask)
-		return false;
-	if ((inner->bits.value & ~outer->bits.mask) != outer->bits.value)
-		return false;
-	return range_within(&outer->r64, &inner->r64) && range_within(&outer->r32, &inner->r32);
 }
 
 bool scalar_equal(const struct scalar *a, const struct scalar *b)

@@ -2,6 +2,7 @@
 #include "bpf/verify_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What the arguments checked so far say about the later ones. */
 struct call {
@@ -164,6 +165,8 @@ int verify_local_call(struct verifier *v, struct ebpf_insn insn)
 		callee->regs[i] = caller->regs[i];
 	v->now.depth++;
 	v->now.frames[v->now.depth] = callee;
+	/* a new stack: nothing from before is read in it */
+	memset(v->written.bits[v->now.depth], 0xff, sizeof(v->written.bits[0]));
 	callee->regs[EBPF_REG_FP] = vreg_pointer(V_STACK);
 	callee->regs[EBPF_REG_FP].frame = (uint8_t)v->now.depth;
 	v->pc = (uint32_t)((int64_t)v->pc + 1 + insn.imm);

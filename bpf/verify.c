@@ -51,7 +51,13 @@ int verify_push(struct verifier *v, struct vstate *state, uint32_t pc)
 		v->pending = room;
 		v->pending_room = want;
 	}
-	v->pending[v->pending_count++] = (struct vbranch){*state, v->parent, v->distance, pc};
+	v->pending[v->pending_count++] = (struct vbranch){
+		.state = *state,
+		.parent = v->parent,
+		.distance = v->distance,
+		.pc = pc,
+		.written = v->written,
+	};
 	v->parent->open++;
 	return 0;
 }
@@ -68,6 +74,7 @@ static bool pop_branch(struct verifier *v)
 	v->parent = branch->parent;
 	v->distance = branch->distance;
 	v->pc = branch->pc;
+	v->written = branch->written;
 	return true;
 }
 
@@ -92,11 +99,13 @@ static int add_node(struct verifier *v)
 	node->pc = v->pc;
 	node->open = 1;
 	node->distance = v->distance;
+	node->written = v->written;
 	node->next = v->nodes;
 	v->nodes = node;
 	v->node_count++;
 	v->parent = node;
 	v->distance = 0;
+	memset(&v->written, 0, sizeof(v->written));
 	if (join->count < VERIFY_NODES_AT) {
 		join->nodes[join->count++] = node;
 	} else {
@@ -125,13 +134,14 @@ static int visit_join(struct verifier *v)
 		const struct vnode *seen = join->nodes[i];
 
 		if (seen->open) {
-			if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, true))
+			if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, NULL))
 				return verify_fail(v, "make the loop count towards a constant bound",
 						   "the program can come back here with nothing changed: "
 						   "a loop without end");
 			continue;
 		}
-		if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, false)) {
+		if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, seen->read.bits)) {
+			verify_stack_inherit(v, &seen->read);
 			end_path(v->parent, v->distance + seen->cost);
 			return 1;
 		}

@@ -18,6 +18,16 @@
 #define CALL_MANY_MAPS (-2)
 
 /*
+ * A set of half slots (four bytes) of every active function's stack. What a path reads of the stack
+ * is noted in the states that it came through, up to where it was written last: a finished state then
+ * knows which of its stack mattered, and only that is compared.
+ */
+#define STACK_HALVES (EBPF_STACK_SIZE / 4)
+struct vhalves {
+	uint64_t bits[EBPF_CALL_DEPTH][STACK_HALVES / 64];
+};
+
+/*
  * A state seen at a join of control flow. It is the parent of the states reached next; when every path
  * from it has ended safely (open == 0) it can prove others.
  */
@@ -29,6 +39,8 @@ struct vnode {
 	uint32_t open;	   /* paths below it that have not ended */
 	uint64_t distance; /* instructions from the parent */
 	uint64_t cost;	   /* of the longest path from here to the end */
+	struct vhalves written; /* between the parent and here */
+	struct vhalves read;	/* later, before being written */
 };
 
 struct vbranch {
@@ -36,6 +48,7 @@ struct vbranch {
 	struct vnode *parent;
 	uint64_t distance; /* from the parent */
 	uint32_t pc;
+	struct vhalves written; /* since the parent */
 };
 
 struct vjoin {
@@ -60,6 +73,7 @@ struct verifier {
 	uint32_t pc;
 	struct vnode *parent;
 	uint64_t distance;
+	struct vhalves written;
 
 	struct vbranch *pending;
 	uint32_t pending_count;
@@ -112,6 +126,9 @@ int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, 
 /* Some number is written to the bytes; @certainly: to all of them. */
 int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size,
 			 bool certainly);
+
+/* Everything that a path from a finished state reads will be read from here too. */
+void verify_stack_inherit(struct verifier *v, const struct vhalves *read);
 
 /* vcall.c */
 int verify_call(struct verifier *v, struct ebpf_insn insn);

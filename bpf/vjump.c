@@ -24,20 +24,29 @@ static void set_number(struct vstate *state, unsigned int index, const struct sc
 		vstate_each(state, learn_number, &lesson);
 }
 
-/* Narrows the operands of a comparison of numbers for one way; false: that way is impossible. */
-static bool learn_comparison(struct vstate *state, struct ebpf_insn insn, bool taken)
+/* The operands of a comparison of numbers, narrowed for one way. */
+struct operands {
+	struct scalar a, b;
+};
+
+/* False: that way is impossible. */
+static bool narrow(struct vstate *state, struct ebpf_insn insn, bool taken,
+		   struct operands *ret_operands)
 {
 	const struct vreg *regs = vstate_top(state)->regs;
-	struct scalar a = regs[insn.dst].var;
-	struct scalar b = insn.code & EBPF_X ? regs[insn.src].var :
-					       scalar_const((uint64_t)(int64_t)insn.imm);
 
-	if (!scalar_assume(insn, taken, &a, &b))
-		return false;
-	set_number(state, insn.dst, &a);
+	ret_operands->a = regs[insn.dst].var;
+	ret_operands->b = insn.code & EBPF_X ? regs[insn.src].var :
+					       scalar_const((uint64_t)(int64_t)insn.imm);
+	return scalar_assume(insn, taken, &ret_operands->a, &ret_operands->b);
+}
+
+static void set_operands(struct vstate *state, struct ebpf_insn insn,
+			 const struct operands *operands)
+{
+	set_number(state, insn.dst, &operands->a);
 	if ((insn.code & EBPF_X) && insn.src != insn.dst)
-		set_number(state, insn.src, &b);
-	return true;
+		set_number(state, insn.src, &operands->b);
 }
 
 struct null_lesson {
@@ -143,27 +152,29 @@ static int fork_null(struct verifier *v, struct ebpf_insn insn, uint32_t target)
 
 static int fork_numbers(struct verifier *v, struct ebpf_insn insn, uint32_t target)
 {
+	struct operands if_taken, if_not;
+	bool may_jump = narrow(&v->now, insn, true, &if_taken);
+	bool may_fall = narrow(&v->now, insn, false, &if_not);
 	struct vstate taken;
-	bool may_fall;
-	int err = vstate_copy(&taken, &v->now, false);
+	int err = 0;
 
-	if (err)
-		return err;
-	may_fall = learn_comparison(&v->now, insn, false);
-	if (!learn_comparison(&taken, insn, true)) {
-		vstate_finish(&taken);
-		v->pc++;
-		return may_fall ? 0 : 1;
+	if (!may_jump && !may_fall)
+		return 1;
+	if (!may_fall) {
+		set_operands(&v->now, insn, &if_taken);
+		v->pc = target;
+		return 0;
 	}
-	if (may_fall) {
+	if (may_jump) {
+		err = vstate_copy(&taken, &v->now, false);
+		if (err)
+			return err;
+		set_operands(&taken, insn, &if_taken);
 		err = verify_push(v, &taken, target);
-		v->pc++;
-		return err;
 	}
-	vstate_finish(&v->now);
-	v->now = taken;
-	v->pc = target;
-	return 0;
+	set_operands(&v->now, insn, &if_not);
+	v->pc++;
+	return err;
 }
 
 static bool is_packet(const struct vreg *reg)

@@ -44,6 +44,54 @@ static struct vslot *slot_for(struct vframe *frame, uint32_t position)
 	return &frame->slots[index];
 }
 
+/* Half slots are numbered from the top of the stack down, as slots are. */
+static uint32_t half_index(uint32_t position)
+{
+	return (EBPF_STACK_SIZE - 1 - position) / 4;
+}
+
+/* Notes in the states that led here that their @bits are read, up to where they were written. */
+static void note_read(struct verifier *v, uint32_t frame, uint32_t word, uint64_t bits)
+{
+	struct vnode *node;
+
+	bits &= ~v->written.bits[frame][word];
+	for (node = v->parent; node && bits; node = node->parent) {
+		/* whoever knows it already has told its parents */
+		bits &= ~node->read.bits[frame][word];
+		node->read.bits[frame][word] |= bits;
+		bits &= ~node->written.bits[frame][word];
+	}
+}
+
+static void note_span_read(struct verifier *v, uint32_t frame, const struct span *span)
+{
+	uint32_t half;
+
+	for (half = half_index(span->last); half <= half_index(span->first); half++)
+		note_read(v, frame, half / 64, UINT64_C(1) << half % 64);
+}
+
+/* Only whole halves count as written: the rest of a half keeps what it held. */
+static void note_written(struct verifier *v, uint32_t frame, uint32_t position, uint32_t size)
+{
+	uint32_t half;
+
+	if (size < 4 || position % 4)
+		return;
+	for (half = half_index(position + size - 1); half <= half_index(position); half++)
+		v->written.bits[frame][half / 64] |= UINT64_C(1) << half % 64;
+}
+
+void verify_stack_inherit(struct verifier *v, const struct vhalves *read)
+{
+	uint32_t frame, word;
+
+	for (frame = 0; frame <= v->now.depth; frame++)
+		for (word = 0; word < STACK_HALVES / 64; word++)
+			note_read(v, frame, word, read->bits[frame][word]);
+}
+
 static bool is_zero(const struct vreg *reg)
 {
 	return reg->type == V_SCALAR && scalar_is_const(&reg->var) && reg->var.bits.value == 0;
@@ -79,6 +127,7 @@ int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_
 				   "a pointer to a function's stack would outlive the function");
 	if (!span.fixed)
 		return verify_stack_clobber(v, base, insn.off, size, false);
+	note_written(v, base->frame, span.first, size);
 	if (size == 8 && span.first % 8 == 0) {
 		slot = slot_for(frame, span.first);
 		*slot = (struct vslot){.spilled = 1, .reg = *value};
@@ -105,6 +154,8 @@ int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t of
 
 	if (err)
 		return err;
+	/* what the bytes are now depends on what they were */
+	note_span_read(v, base->frame, &span);
 	for (position = span.first; position <= span.last; position++) {
 		struct vslot *slot = slot_for(frame, position);
 		uint8_t bit = (uint8_t)(1u << (position % 8));
@@ -141,6 +192,7 @@ int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, 
 
 	if (err)
 		return err;
+	note_span_read(v, base->frame, &span);
 	for (position = span.first; position <= span.last; position++) {
 		if (byte_written(frame, position, &pointer))
 			continue;
@@ -182,6 +234,7 @@ int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_i
 	slot = slot_index(span.first) < frame->slot_count ? &frame->slots[slot_index(span.first)] :
 							   NULL;
 	if (slot && slot->spilled && span.fixed && span.first % 8 == 0 && size == 8) {
+		note_span_read(v, base->frame, &span);
 		if (slot->reg.type == V_SCALAR && !slot->reg.id && !scalar_is_const(&slot->reg.var))
 			slot->reg.id = v->next_id++;
 		*dst = slot->reg;

@@ -7,11 +7,19 @@
 
 #define IDS_MAX 256
 
-/* Which id of the seen state stands for which id of the present one. */
+/* What an id of the seen state may stand for, besides ids of the present one. */
+#define ID_CONSTANT (UINT64_C(1) << 63) /* | the constant */
+#define ID_SINGLE (UINT64_C(1) << 62)	/* | a number that is used once */
+
+/*
+ * Which id of the present state stands for which id of the seen one. Two seen ids may stand for the
+ * same present one: what was proved for any two numbers holds for two equal ones.
+ */
 struct id_map {
 	uint32_t count;
 	struct {
-		uint32_t seen, now;
+		uint32_t seen;
+		uint64_t now;
 	} pairs[IDS_MAX];
 };
 
@@ -72,19 +80,14 @@ void vstate_each(struct vstate *state, void (*visit)(struct vreg *reg, void *arg
 	}
 }
 
-/* The same pairing everywhere, one to one. */
-static bool ids_match(struct id_map *map, uint32_t seen, uint32_t now)
+/* Does @seen stand for @now wherever it occurs? */
+static bool ids_match(struct id_map *map, uint32_t seen, uint64_t now)
 {
 	uint32_t i;
 
-	if (!seen || !now)
-		return seen == now;
-	for (i = 0; i < map->count; i++) {
+	for (i = 0; i < map->count; i++)
 		if (map->pairs[i].seen == seen)
 			return map->pairs[i].now == now;
-		if (map->pairs[i].now == now)
-			return false;
-	}
 	if (map->count == IDS_MAX)
 		return false;
 	map->pairs[map->count].seen = seen;
@@ -92,13 +95,38 @@ static bool ids_match(struct id_map *map, uint32_t seen, uint32_t now)
 	return true;
 }
 
+/* A number that was linked to others was perhaps narrowed through them: the link must be there. */
+static bool links_match(const struct vreg *seen, const struct vreg *now, struct id_map *ids)
+{
+	if (!seen->id)
+		return true;
+	/* equal constants are as good as a link; ids are 32 bits, so none is confused with one */
+	if (scalar_is_const(&now->var) && now->var.bits.value < UINT64_MAX >> 2)
+		return ids_match(ids, seen->id, now->var.bits.value | ID_CONSTANT);
+	if (now->id)
+		return ids_match(ids, seen->id, now->id);
+	/* linked to nothing: good for a single occurrence of the seen id */
+	return ids_match(ids, seen->id, ID_SINGLE | ids->count);
+}
+
 static bool scalars_match(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
 			  bool exactly)
 {
-	/* a number linked to others was perhaps narrowed through them: the link must be there */
-	if (seen->id && !ids_match(ids, seen->id, now->id))
+	if (!links_match(seen, now, ids))
 		return false;
 	return exactly ? scalar_equal(&seen->var, &now->var) : scalar_within(&seen->var, &now->var);
+}
+
+/*
+ * Packet pointers with one id have one var. No id: var is 0, which the seen id may stand for if it
+ * does so everywhere; but not the other way round.
+ */
+static bool packets_match(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
+			  bool exactly)
+{
+	if (exactly ? seen->range != now->range : seen->range > now->range)
+		return false;
+	return seen->id ? ids_match(ids, seen->id, now->id) : now->id == 0;
 }
 
 static bool reg_covers(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
@@ -116,8 +144,7 @@ static bool reg_covers(const struct vreg *seen, const struct vreg *now, struct i
 		return false;
 	switch (seen->type) {
 	case V_PKT:
-		return ids_match(ids, seen->id, now->id) &&
-		       (exactly ? seen->range == now->range : seen->range <= now->range);
+		return packets_match(seen, now, ids, exactly);
 	case V_VALUE_OR_NULL:
 		return ids_match(ids, seen->id, now->id);
 	default:
@@ -147,10 +174,30 @@ static bool slot_covers(const struct vslot *seen, const struct vslot *now, struc
 	return !(seen->init & ~init) && !(seen->zero & ~zero);
 }
 
-static bool frame_covers(const struct vframe *seen, const struct vframe *now, uint16_t live,
-			 uint16_t exact, struct id_map *ids, bool exactly)
+static const struct vslot nothing;
+
+/* All slots if @read is NULL, else those with a half that is read later. */
+static bool stack_covers(const struct vframe *seen, const struct vframe *now, const uint64_t *read,
+			 struct id_map *ids)
 {
-	static const struct vslot nothing;
+	uint32_t i, count = seen->slot_count;
+
+	if (!read && now->slot_count > count)
+		count = now->slot_count;
+	for (i = 0; i < count; i++) {
+		/* slot i holds the halves 2i (upper) and 2i + 1 */
+		if (read && !(read[i / 32] >> (i % 32 * 2) & 3))
+			continue;
+		if (!slot_covers(i < seen->slot_count ? &seen->slots[i] : &nothing,
+				 i < now->slot_count ? &now->slots[i] : &nothing, ids, !read))
+			return false;
+	}
+	return true;
+}
+
+static bool frame_covers(const struct vframe *seen, const struct vframe *now, uint16_t live,
+			 uint16_t exact, const uint64_t *read, struct id_map *ids)
+{
 	uint32_t i;
 
 	for (i = 0; i < EBPF_REGS; i++) {
@@ -159,21 +206,14 @@ static bool frame_covers(const struct vframe *seen, const struct vframe *now, ui
 		if (!(exact >> i & 1) && seen->regs[i].type == V_SCALAR &&
 		    now->regs[i].type == V_SCALAR)
 			continue;
-		if (!reg_covers(&seen->regs[i], &now->regs[i], ids, exactly))
+		if (!reg_covers(&seen->regs[i], &now->regs[i], ids, !read))
 			return false;
 	}
-	for (i = 0; i < seen->slot_count; i++)
-		if (!slot_covers(&seen->slots[i], i < now->slot_count ? &now->slots[i] : &nothing,
-				 ids, exactly))
-			return false;
-	for (; exactly && i < now->slot_count; i++)
-		if (!slot_covers(&nothing, &now->slots[i], ids, exactly))
-			return false;
-	return true;
+	return stack_covers(seen, now, read, ids);
 }
 
 bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
-		   uint32_t pc, bool exactly)
+		   uint32_t pc, const uint64_t (*read)[2])
 {
 	const uint16_t kept = 0x7c0; /* r6..r10: what a caller finds again after a call */
 	struct id_map ids;
@@ -191,7 +231,7 @@ bool vstate_covers(const struct vstate *seen, const struct vstate *now, const st
 			return false;
 		if (!frame_covers(seen->frames[i], now->frames[i],
 				  top ? needs[at].live : needs[at].live & kept,
-				  needs[at].exact, &ids, exactly))
+				  needs[at].exact, read ? read[i] : NULL, &ids))
 			return false;
 	}
 	return true;

@@ -95,7 +95,8 @@ struct vneed {
 
 /*
  * Is everything that @seen allows at least what @now allows, so that a proof for @seen holds for @now?
- * @exactly: are they the same (in what matters)?
+ * @read: half slots of each function's stack that are read later. NULL: are the two the same in all
+ * that may matter?
  */
 bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
-		   uint32_t pc, bool exactly);
+		   uint32_t pc, const uint64_t (*read)[2]);

@@ -237,39 +237,47 @@ static __always_inline int egress_icmp6(const struct nd *nd, void *end, const st
 	return LEAT_PASS;
 }
 
+static __always_inline int is_ip6_extension(__u8 next)
+{
+	return next == IP6_HOP || next == IP6_ROUTING || next == IP6_DEST || next == IP6_FRAGMENT;
+}
+
 /* What is behind the IPv6 header and its extensions. */
 static __always_inline int egress_ip6_payload(const struct ipv6 *ip, void *end,
 					      const struct leat_identity *id)
 {
-	const void *at = ip + 1;
+	__u32 offset = sizeof(*ip); /* always a multiple of 8 */
 	__u8 next = ip->next;
 	int i;
 
 #pragma clang loop unroll(full)
-	for (i = 0; i < IP6_HEADERS_MAX; i++) {
-		const struct ip6_ext *ext = at;
+	for (i = 0; i < IP6_HEADERS_MAX && is_ip6_extension(next); i++) {
+		const struct ip6_ext *ext = (const void *)ip + offset;
 
-		if (next == IP_ICMP6)
-			return egress_icmp6(at, end, ip, id);
-		if (next == IP_UDP)
-			return egress_udp(at, end, DHCP6_SERVER_PORT, id);
-		if (next != IP6_HOP && next != IP6_ROUTING && next != IP6_DEST &&
-		    next != IP6_FRAGMENT)
-			return LEAT_PASS;
 		if ((void *)(ext + 1) > end)
 			return drop(LEAT_COUNT_DROP_SHORT);
 		if (next == IP6_FRAGMENT) {
-			/* ND must not be fragmented (RFC 6980); later fragments have no header */
+			/* later fragments have no header of what they carry */
 			if (ext->frag & bpf_htons(IP6_OFFSET))
 				return LEAT_PASS;
-			at += 8;
+			offset += 8;
 		} else {
-			at += 8 + ext->len * 8u;
+			offset += 8 + ext->len * 8u;
 		}
 		next = ext->next;
+		if (offset >= LEAT_PKT_COPY)
+			return drop(LEAT_COUNT_DROP_SHORT);
+		/* changes nothing, but all ways here look alike to the verifier from now on */
+		asm volatile("%0 &= 0xf8" : "+r"(offset));
 	}
+	if (next == IP_ICMP6)
+		return egress_icmp6((const void *)ip + offset, end, ip, id);
+	if (next == IP_UDP)
+		return egress_udp((const void *)ip + offset, end, DHCP6_SERVER_PORT, id);
 	/* more headers than are followed: what is behind them cannot be judged */
-	return drop(LEAT_COUNT_DROP_IPV6);
+	if (is_ip6_extension(next))
+		return drop(LEAT_COUNT_DROP_IPV6);
+	return LEAT_PASS;
 }
 
 static __always_inline int egress_ipv6(const struct ipv6 *ip, void *end,
