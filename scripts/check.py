@@ -14,7 +14,7 @@ import sys
 
 UNIT_SUITES = ['bpf', 'net', 'libos', 'loader', 'sched', 'dpu', 'apps']
 # Not part of `make check`: long ones, and fuzzing beyond its stored inputs.
-SLOW_SUITES = ['slow']
+SLOW_SUITES = ['slow', 'full']
 
 
 def count_tap(text):
