@@ -18,33 +18,62 @@ void sched_core_view_locked(const struct sched_core *core, struct sched_core_vie
 	ret_view->spinner = core->spinner;
 }
 
-static unsigned share_fold(unsigned permille, bool now, int64_t dt_ns)
+static void add(_Atomic(uint64_t) *sum, uint64_t ns)
 {
-	int64_t share = permille;
-
-	return (unsigned)(share + ((now ? 1000 : 0) - share) * dt_ns / SCHED_BUSY_WINDOW_NS);
+	atomic_fetch_add_explicit(sum, ns, memory_order_relaxed);
 }
 
-/* Folds what the samples say now into the busy share, weighted by the time since the last look. */
+void sched_core_sample(struct sched *sched, unsigned core, unsigned nr_with_work, uint64_t now_ns)
+{
+	struct sched_core *c = &sched->core[core];
+	uint64_t before = atomic_exchange_explicit(&c->sampled_ns, now_ns, memory_order_relaxed);
+	uint64_t dt_ns = now_ns > before ? MIN(now_ns - before, (uint64_t)SCHED_SAMPLE_MAX_NS) : 0;
+
+	add(&c->total_ns, dt_ns);
+	if (nr_with_work > 0)
+		add(&c->busy_ns, dt_ns);
+	if (nr_with_work > 1)
+		add(&c->crowded_ns, dt_ns);
+}
+
+/* The share moves towards what was seen, the more the longer it was seen. */
+static unsigned share_fold(unsigned permille, uint64_t part_ns, uint64_t total_ns)
+{
+	int64_t seen = (int64_t)(MIN(part_ns, total_ns) * 1000 / total_ns);
+	int64_t weight_ns = (int64_t)MIN(total_ns, (uint64_t)SCHED_BUSY_WINDOW_NS);
+
+	return (unsigned)(permille +
+			  (seen - (int64_t)permille) * weight_ns / (int64_t)SCHED_BUSY_WINDOW_NS);
+}
+
+/* Folds what was sampled into the shares, once it is enough to say something. */
+static void shares_update_locked(struct sched_core *c)
+{
+	uint64_t total_ns, busy_ns, crowded_ns;
+
+	if (atomic_load_explicit(&c->total_ns, memory_order_relaxed) < SCHED_FOLD_NS)
+		return;
+	total_ns = atomic_exchange_explicit(&c->total_ns, 0, memory_order_relaxed);
+	busy_ns = atomic_exchange_explicit(&c->busy_ns, 0, memory_order_relaxed);
+	crowded_ns = atomic_exchange_explicit(&c->crowded_ns, 0, memory_order_relaxed);
+	c->busy_permille = share_fold(c->busy_permille, busy_ns, total_ns);
+	c->crowded_permille = share_fold(c->crowded_permille, crowded_ns, total_ns);
+}
+
 void sched_core_measure_locked(struct sched *sched, unsigned core, uint64_t now_ns)
 {
 	struct sched_core *c = &sched->core[core];
-	int64_t dt = (int64_t)MIN(now_ns - c->sampled_ns, (uint64_t)SCHED_BUSY_WINDOW_NS);
-	unsigned busy = 0;
 	bool spinner = false;
 	struct list *pos;
 
+	shares_update_locked(c);
 	list_for_each(pos, &c->granted) {
 		struct sched_vcpu *vcpu = list_entry(pos, struct sched_vcpu, node);
 		uint64_t way_ns = atomic_load_explicit(&vcpu->gave_way_ns, memory_order_relaxed);
 
-		busy += atomic_load_explicit(&vcpu->has_work, memory_order_relaxed);
 		spinner |= now_ns > way_ns && now_ns - way_ns > SCHED_SPINNER_NS;
 	}
-	c->busy_permille = share_fold(c->busy_permille, busy > 0, dt);
-	c->crowded_permille = share_fold(c->crowded_permille, busy > 1, dt);
 	c->spinner = spinner;
-	c->sampled_ns = now_ns;
 }
 
 static unsigned other_core(const struct sched *sched, unsigned core, bool want_quiet)

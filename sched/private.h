@@ -17,7 +17,9 @@
 #define SCHED_GRACE_NS 200000U	     /* from asking to evicting, then between attempts, doubled */
 #define SCHED_GRACE_SHIFT_MAX 6U
 #define SCHED_SPINNER_NS 300000U     /* nobody who gives way takes so long from turn to turn */
-#define SCHED_BUSY_WINDOW_NS 1000000 /* the busy share's memory */
+#define SCHED_BUSY_WINDOW_NS 4000000U /* the memory of the busy and crowded shares */
+#define SCHED_FOLD_NS 200000U	     /* samples are folded into them in portions of so long */
+#define SCHED_SAMPLE_MAX_NS 500000U  /* a sample speaks for no longer than that */
 #define SCHED_BALANCE_NS 1000000U    /* at most one move of a vcpu in that time */
 #define SCHED_SETTLE_NS 50000000U    /* no consolidation so soon after spreading */
 #define SCHED_SPREAD_PERMILLE 250U /* crowded: spread */
@@ -49,7 +51,6 @@ struct sched_vcpu {
 	/* Written by sched_sample without the lock (relaxed: each is a hint by itself). */
 	_Atomic(uint64_t) gave_way_ns;
 	_Atomic(uint32_t) turns;
-	_Atomic(bool) has_work;
 	struct sched_vcpu_stats stats;
 };
 
@@ -61,8 +62,12 @@ struct sched_core {
 	struct sched_heap deadlines; /* of parked vcpus that ran here last */
 	unsigned busy_permille;
 	unsigned crowded_permille;
-	uint64_t sampled_ns;
 	bool spinner;
+	/* Since the last tick; written by sched_core_sample, taken by the tick, without the lock. */
+	_Atomic(uint64_t) sampled_ns;
+	_Atomic(uint64_t) total_ns;
+	_Atomic(uint64_t) busy_ns;
+	_Atomic(uint64_t) crowded_ns;
 };
 
 struct sched {

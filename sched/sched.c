@@ -129,7 +129,6 @@ static void grant_locked(struct sched *sched, struct sched_vcpu *vcpu, unsigned 
 	vcpu->demoted = false;
 	vcpu->work_pending = false;
 	atomic_store_explicit(&vcpu->gave_way_ns, now_ns, memory_order_relaxed);
-	atomic_store_explicit(&vcpu->has_work, true, memory_order_relaxed);
 	sched->config.host.grant(vcpu->arg, core, now_ns);
 }
 
@@ -253,7 +252,6 @@ void sched_sample(struct sched_vcpu *vcpu, bool has_work, uint32_t turns, uint64
 		atomic_store_explicit(&vcpu->turns, turns, memory_order_relaxed);
 		atomic_store_explicit(&vcpu->gave_way_ns, now_ns, memory_order_relaxed);
 	}
-	atomic_store_explicit(&vcpu->has_work, has_work, memory_order_relaxed);
 }
 
 static void deadlines_run_locked(struct sched *sched, unsigned core, uint64_t now_ns)

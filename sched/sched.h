@@ -98,6 +98,9 @@ void sched_parked(struct sched_vcpu *vcpu, uint64_t deadline_ns, bool want, uint
  */
 void sched_sample(struct sched_vcpu *vcpu, bool has_work, uint32_t turns, uint64_t now_ns);
 
+/* How many of those who hold the core were seen to have work. Calls for one core must not overlap. */
+void sched_core_sample(struct sched *sched, unsigned core, unsigned nr_with_work, uint64_t now_ns);
+
 /*
  * Runs what is due on this core: deadlines, quanta, waiting vcpus, balance. Returns when to call
  * again at the latest, SCHED_NEVER: not before the next event.

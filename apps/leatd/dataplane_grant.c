@@ -197,7 +197,8 @@ static void siblings_check(struct dp_instance *inst, unsigned by_core, uint64_t 
 	}
 }
 
-static void vcpu_sample(struct dp_vcpu *vcpu, uint64_t now_ns)
+/* Tells the scheduler what a vcpu that holds its core does. Returns whether it has work. */
+static bool vcpu_sample(struct dp_vcpu *vcpu, uint64_t now_ns)
 {
 	const struct abi_vcpu *slot = vcpu->slot;
 	bool has_work = __atomic_load_n(&slot->state, __ATOMIC_RELAXED) != ABI_VCPU_LINGER ||
@@ -205,9 +206,11 @@ static void vcpu_sample(struct dp_vcpu *vcpu, uint64_t now_ns)
 
 	sched_sample(vcpu->sched, has_work,
 		     __atomic_load_n(&slot->yields, __ATOMIC_RELAXED) + vcpu->sent, now_ns);
+	return has_work;
 }
 
-static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_ns)
+static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_ns,
+			  unsigned *inout_with_work)
 {
 	struct dp_instance *inst = vcpu->inst;
 	/* read before the queue: what was sent before parking is then seen */
@@ -220,7 +223,7 @@ static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_n
 		n++;
 	} else {
 		vcpu->sent += n;
-		vcpu_sample(vcpu, now_ns);
+		*inout_with_work += vcpu_sample(vcpu, now_ns);
 	}
 	if (inst->nr_vcpus > 1)
 		siblings_check(inst, by_core, now_ns);
@@ -231,7 +234,7 @@ static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_n
 unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns)
 {
 	unsigned places = atomic_load_explicit(&core->nr_places, memory_order_acquire);
-	unsigned n = 0;
+	unsigned with_work = 0, n = 0;
 
 	own_core = by_core;
 	if (atomic_load_explicit(&core->nr_granted, memory_order_relaxed) == 0 ||
@@ -242,8 +245,9 @@ unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns)
 			atomic_load_explicit(&core->granted[i], memory_order_acquire);
 
 		if (vcpu)
-			n += vcpu_scan(vcpu, by_core, now_ns);
+			n += vcpu_scan(vcpu, by_core, now_ns, &with_work);
 	}
+	sched_core_sample(dp.sched, core->index, with_work, now_ns);
 	atomic_store_explicit(&core->scan_lock, 0, memory_order_release);
 	return n;
 }

@@ -270,6 +270,8 @@ static void run(unsigned nr_vcpus, uint64_t for_ns, bool (*has_work)(unsigned i,
 	uint64_t until = now + for_ns;
 
 	for (unsigned step = 0; now < until; step++) {
+		unsigned working[2] = {0};
+
 		now += 10 * US;
 		for (unsigned i = 0; i < nr_vcpus; i++) {
 			if (seats[i].core == UINT_MAX)
@@ -281,7 +283,10 @@ static void run(unsigned nr_vcpus, uint64_t for_ns, bool (*has_work)(unsigned i,
 				continue;
 			}
 			sched_sample(seats[i].vcpu, has_work(i, step), step, now);
+			working[seats[i].core] += has_work(i, step);
 		}
+		for (unsigned core = 0; core < 2; core++)
+			sched_core_sample(sched, core, working[core], now);
 		sched_tick(sched, 0, now);
 		sched_tick(sched, 1, now);
 	}
