@@ -260,7 +260,9 @@ int loader_commit(struct exec_plan *plan, struct process *process, struct loader
 	mm_unref(process->mm);
 	process->mm = mm_ref(plan->mm);
 	set_exe_path(process, plan->main.file);
-	r = load_map(plan, &loaded);
+	r = load_stack_map(plan);
+	if (r == 0)
+		r = load_map(plan, &loaded);
 	if (r == 0)
 		r = load_stack(plan, &loaded, process, &result.sp);
 	if (r == 0) {

@@ -17,7 +17,10 @@
 #define PIE_RANDOM_PAGES (1UL << 28)
 #define BRK_RANDOM_PAGES (1UL << 13)
 
-/* Memory behind the file's bytes: the rest of the last page, then anonymous pages. */
+/*
+ * Memory behind the file's bytes: the rest of the last page, all of it (ld.so takes it for zeroed
+ * memory of its own), then anonymous pages.
+ */
 static int map_bss(struct mm *mm, const struct elf_segment *s, uint64_t bias)
 {
 	uint64_t start = bias + s->vaddr + s->filesz;
@@ -27,7 +30,7 @@ static int map_bss(struct mm *mm, const struct elf_segment *s, uint64_t bias)
 	int64_t r;
 
 	if (s->filesz && start < page && (s->prot & PROT_WRITE) &&
-	    clear_user((void *)start, MIN(page, end) - start) < 0)
+	    clear_user((void *)start, page - start) < 0)
 		return -EFAULT;
 	if (end <= page)
 		return 0;

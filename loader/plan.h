@@ -24,6 +24,7 @@ struct exec_plan {
 	uint64_t strings_bytes; /* argv and envp with their NULs */
 	char *lines;            /* the first lines of scripts: argv points into them */
 	unsigned nr_lines;
+	uint64_t stack_top;
 };
 
 /* Where a program was loaded. */
@@ -37,6 +38,10 @@ struct loaded {
 /* Maps main program and interpreter into the plan's mm. 0 or negative errno. */
 int load_map(struct exec_plan *plan, struct loaded *ret_loaded);
 
-/* Makes the stack and fills the process's argument addresses and auxv. 0 or negative errno. */
+/* Maps the stack: first of all, since the other mappings are chosen below it. 0 or negative errno.
+ */
+int load_stack_map(struct exec_plan *plan);
+
+/* Fills the stack, and the process's argument addresses and auxv. 0 or negative errno. */
 int load_stack(struct exec_plan *plan, const struct loaded *loaded, struct process *process,
 	       uint64_t *ret_sp);

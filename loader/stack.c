@@ -22,6 +22,7 @@
 #define STACK_MIN (1UL << 20) /* the arguments must fit whatever the limit says */
 #define STACK_MAX (1UL << 30) /* "unlimited" */
 #define USER_HZ 100
+#define AUXV_WORDS 64 /* room for them */
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -145,20 +146,29 @@ static int push_table(struct stack *s, const struct exec_plan *plan, const struc
 	return copy_to_user((void *)s->sp, s->table, s->nr * sizeof(uint64_t));
 }
 
+/* Words of argc, argv, envp and auxv. */
+static uint64_t table_words(const struct exec_plan *plan)
+{
+	return 1 + plan->argc + 1 + plan->envc + 1 + AUXV_WORDS;
+}
+
+int load_stack_map(struct exec_plan *plan)
+{
+	uint64_t bytes = MIN(MAX(plan->request.stack_max, STACK_MIN), STACK_MAX);
+	int prot = PROT_READ | PROT_WRITE | (plan->main.image.exec_stack ? PROT_EXEC : 0);
+
+	bytes = MAX(bytes,
+		    2 * (plan->strings_bytes + table_words(plan) * sizeof(uint64_t)) + STACK_MIN);
+	return mm_map_stack(plan->mm, bytes, prot, &plan->stack_top);
+}
+
 int load_stack(struct exec_plan *plan, const struct loaded *loaded, struct process *process,
 	       uint64_t *ret_sp)
 {
-	bool exec = plan->main.image.exec_stack;
-	uint64_t words = 1 + plan->argc + 1 + plan->envc + 1 + 64;
-	uint64_t bytes = MIN(MAX(plan->request.stack_max, STACK_MIN), STACK_MAX);
-	struct stack s = {0};
+	struct stack s = {.sp = plan->stack_top};
 	int r;
 
-	bytes = MAX(bytes, 2 * (plan->strings_bytes + words * sizeof(uint64_t)) + STACK_MIN);
-	r = mm_map_stack(plan->mm, bytes, PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0), &s.sp);
-	if (r < 0)
-		return r;
-	s.table = arena_alloc(words * sizeof(uint64_t));
+	s.table = arena_alloc(table_words(plan) * sizeof(uint64_t));
 	if (!s.table)
 		return -ENOMEM;
 	r = push_strings(&s, plan);
