@@ -215,6 +215,19 @@ static void link_send(struct frame *frame)
 	frame_enqueue(frame);
 }
 
+void world_offer(unsigned int from, const uint8_t *vnet, const void *data, size_t bytes)
+{
+	struct frame *frame = calloc(1, sizeof(*frame) + bytes);
+
+	if (vnet != NULL)
+		memcpy(frame->vnet, vnet, sizeof(frame->vnet));
+	memcpy(frame->data, data, bytes);
+	frame->bytes = bytes;
+	frame->from = from;
+	frame->to = !from;
+	link_send(frame);
+}
+
 /* Takes what a host has put on its TX ring. True if there was anything. */
 static bool host_pump(unsigned int index)
 {

@@ -23,8 +23,8 @@
 #include "leat/abi/netdev.h"
 #include "net/net.h"
 
-#define MS 1000000ull
-#define SEC 1000000000ull
+#define MS 1000000ul
+#define SEC 1000000000ul
 #define HOST_POOL_PAGES 4096u
 
 struct host {
@@ -88,6 +88,8 @@ bool world_run(uint64_t ns, bool (*step)(void *arg), void *arg);
 void world_settle(void);
 /* Puts a frame into a host's RX ring now (as from the device, with an empty virtio header). */
 bool world_inject(struct host *host, const uint8_t *vnet, const void *frame, size_t bytes);
+/* Sends a frame over the link, with all that it does to frames. */
+void world_offer(unsigned int from, const uint8_t *vnet, const void *data, size_t bytes);
 /* The next frame that host 0 sent to the script, or NULL; to be freed. */
 struct frame *world_take(void);
 
