@@ -12,12 +12,19 @@
 #include "libos/uaccess.h"
 #include "libos/wait.h"
 
+struct dentry;
 struct dirent_sink;
 struct file;
 struct inode;
 struct kstat;
-struct path;
+struct mount;
 struct process;
+
+/* A place in the tree: what a path leads to. Both parts are referenced by whoever keeps one. */
+struct path {
+	struct mount *mnt;
+	struct dentry *dentry;
+};
 
 /* Collects what an object's poll finds; also registers the caller's entries. */
 struct poll_table {
@@ -45,10 +52,14 @@ struct file_ops {
 	uint32_t (*poll)(struct file *file, struct poll_table *table);
 	int64_t (*lseek)(struct file *file, int64_t off, int whence);
 	long (*ioctl)(struct file *file, unsigned cmd, unsigned long arg);
+	/* Where the bytes at off lie; at most len of them, or fewer: mmap asks again for the rest. */
 	int (*map_extent)(struct file *file, uint64_t off, uint64_t len, int prot, bool shared,
 			  struct map_extent *ret_extent);
 	int (*getdents)(struct file *file, struct dirent_sink *sink);
 	int (*fsync)(struct file *file, bool data_only);
+	int (*truncate)(struct file *file, uint64_t size);
+	int (*fallocate)(struct file *file, int mode, uint64_t off, uint64_t len);
+	int (*getattr)(struct file *file, struct kstat *st); /* objects without an inode */
 	int (*set_flags)(struct file *file, unsigned flags); /* F_SETFL wants to tell */
 	void (*release)(struct file *file);                  /* last reference went */
 };
@@ -58,9 +69,10 @@ struct file {
 	unsigned flags;      /* O_* as F_GETFL shows, without O_CLOEXEC */
 	uint64_t pos;
 	bool seekable;       /* pread/pwrite/lseek make sense */
+	bool locked;         /* holds or held a lock: look at the inode's when closing */
 	const struct file_ops *ops;
-	struct inode *inode; /* NULL for objects without one */
-	struct path *path;   /* how it was opened: dirfd use, /proc/self/fd; NULL if none */
+	struct inode *inode; /* NULL for objects without one; referenced */
+	struct path path;    /* how it was opened: dirfd use, /proc/self/fd; empty if none */
 	void *data;          /* the kind's own object */
 	struct list epolls;  /* epoll items watching this file */
 	int owner_pid;       /* F_SETOWN */
@@ -70,12 +82,20 @@ struct file {
 /* A new file with one reference, or NULL (out of arena). */
 struct file *file_create(const struct file_ops *ops, void *data, unsigned flags);
 struct file *file_ref(struct file *file);
-void file_unref(struct file *file);
+void file_unref(struct file *file); /* NULL is harmless */
 
 ssize_t file_read(struct file *file, struct uio *uio, uint64_t *pos);
 ssize_t file_write(struct file *file, struct uio *uio, uint64_t *pos);
 ssize_t file_pread_kernel(struct file *file, void *buf, size_t n, uint64_t off); /* into libOS memory */
+ssize_t file_pwrite_kernel(struct file *file, const void *buf, size_t n, uint64_t off);
 uint32_t file_poll(struct file *file, struct poll_table *table);
+
+/* What fstat shows of any file, with or without an inode. */
+int file_getattr(struct file *file, struct kstat *ret_st);
+
+/* -ENODEV: cannot be mapped. */
+int file_map_extent(struct file *file, uint64_t off, uint64_t len, int prot, bool shared,
+		    struct map_extent *ret_extent);
 
 struct fdtable;
 
@@ -91,7 +111,18 @@ struct file *fd_get_from(struct fdtable *table, int fd);
 
 /* The lowest free number >= min: takes over the caller's reference. fd, -EMFILE or -ENOMEM. */
 int fd_install(struct file *file, int min, bool cloexec);
+
+/* Puts file at exactly fd, closing what was there; takes over the reference. fd or -EBADF/-ENOMEM. */
+int fd_replace(struct file *file, int fd, bool cloexec);
+
 int fd_close(int fd); /* 0 or -EBADF */
+int fd_cloexec_get(int fd); /* 0, 1 or -EBADF */
+int fd_cloexec_set(int fd, bool on);
+
+/* close_range(2) without its flags CLOSE_RANGE_UNSHARE (the caller copies the table first). */
+void fd_close_range(unsigned first, unsigned last, bool only_cloexec);
 
 /* Enumerates for /proc: the first open fd >= from, or -1. */
 int fd_next(struct fdtable *table, int from);
+bool fd_cloexec_from(struct fdtable *table, int fd);
+unsigned fdtable_size(const struct fdtable *table);
