@@ -322,6 +322,88 @@ static void test_deaf_process(void **state)
 	close(pidfd);
 }
 
+/* ---- the uplink ---- */
+
+/* A socket in the namespace of the uplink: made by a thread that goes there. */
+static void *uplink_socket_make(void *arg)
+{
+	char path[64];
+	int ns;
+
+	snprintf(path, sizeof(path), "/run/netns/%s", netns);
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns >= 0 && setns(ns, CLONE_NEWNET) == 0)
+		*(int *)arg = socket(AF_INET, SOCK_DGRAM, 0);
+	close(ns);
+	return NULL;
+}
+
+static size_t receive_patiently(unsigned i, struct virtio_net_hdr_mrg_rxbuf *ret_hdr, uint8_t *frame,
+				size_t room)
+{
+	size_t bytes;
+
+	for (unsigned ms = 0; ms < WAIT_MS; ms++) {
+		bytes = driver_receive(&driver[i], 0, ret_hdr, frame, room);
+		if (bytes)
+			return bytes;
+		usleep(1000);
+	}
+	return 0;
+}
+
+/* To the kernel behind the TAP and back: ARP is answered for the instance, sums are left open. */
+static void test_uplink(void **state)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7777),
+				 .sin_addr.s_addr = fixture_ip(0)};
+	struct timeval patience = {.tv_sec = 3};
+	struct virtio_net_hdr open_sum = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34,
+					  .csum_offset = 6};
+	struct virtio_net_hdr_mrg_rxbuf hdr;
+	uint8_t frame[2048], answer[2048];
+	uint32_t sum = 0;
+	pthread_t thread;
+	uint8_t mac[6];
+	size_t bytes;
+	int fd = -1;
+
+	(void)state;
+	wait_granted(0, 0);
+	pthread_create(&thread, NULL, uplink_socket_make, &fd);
+	pthread_join(thread, NULL);
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	assert_int_equal(sendto(fd, "ping", 4, 0, (struct sockaddr *)&to, sizeof(to)), 4);
+	bytes = receive_patiently(0, &hdr, frame, sizeof(frame));
+	assert_int_equal(bytes, 46);
+	fixture_mac(0, mac);
+	assert_memory_equal(frame, mac, 6);
+	assert_memory_equal(frame + 42, "ping", 4);
+
+	/* the answer: everything turned round, the transport's sum begun with its pseudo header */
+	memcpy(answer, frame, bytes);
+	memcpy(answer, frame + 6, 6);
+	memcpy(answer + 6, frame, 6);
+	memcpy(answer + 26, frame + 30, 4);
+	memcpy(answer + 30, frame + 26, 4);
+	memcpy(answer + 34, frame + 36, 2);
+	memcpy(answer + 36, frame + 34, 2);
+	for (unsigned i = 26; i < 34; i += 2)
+		sum += (uint32_t)(answer[i] << 8 | answer[i + 1]);
+	sum += 17 + 12;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	answer[40] = (uint8_t)(sum >> 8);
+	answer[41] = (uint8_t)sum;
+	memcpy(answer + 42, "pong", 4);
+	assert_true(driver_send(&driver[0], 0, &open_sum, answer, bytes, 1000));
+	ring();
+	assert_int_equal(recv(fd, frame, sizeof(frame), 0), 4);
+	assert_memory_equal(frame, "pong", 4);
+	close(fd);
+}
+
 /* ---- published ports ---- */
 
 /* A server inside the namespace, on the uplink's own address: echoes until the end, then ends. */
@@ -639,6 +721,7 @@ int main(void)
 		TEST(test_unsealed_window),
 		TEST(test_come_and_go),
 		TEST(test_deaf_process),
+		TEST(test_uplink),
 		cmocka_unit_test(test_proxy_tcp),
 		cmocka_unit_test(test_proxy_many),
 		cmocka_unit_test(test_proxy_refused),
