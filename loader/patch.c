@@ -136,6 +136,7 @@ static struct patch_site *site_get(struct mm *mm, uint64_t addr)
 		return NULL;
 	s = site_slot(t, addr);
 	s->addr = addr;
+	s->start = addr;
 	t->count++;
 	return s;
 }
@@ -252,6 +253,7 @@ static void site_patch(struct mm *mm, struct patch_site *s)
 		if (site_patch_as(mm, s, text, &shape[i]))
 			return;
 	s->state = SITE_KEEPS;
+	s->start = s->addr;
 }
 
 /* Is the jump still there? The program may have written over it. */

@@ -217,6 +217,19 @@ static void test_stub_page_goes(void **state)
 	expect_patched(&piece[0], addr);
 }
 
+/* What goes elsewhere does not make a site be forgotten. */
+static void test_forget(void **state)
+{
+	uint64_t addr = place(&piece[0], 0), low = TEXT - 16 * ABI_PAGE_SIZE;
+
+	(void)state;
+	patch_site(addr + piece[0].site, SYS_getppid);
+	patch_forget_range(mm, low, TEXT);
+	patch_forget_range(mm, TEXT + TEXT_BYTES, TEXT + 2 * TEXT_BYTES);
+	patch_site(addr + piece[0].site, SYS_getppid);
+	expect_patched(&piece[0], addr);
+}
+
 static void test_pc(void **state)
 {
 	const struct piece *p = &piece[3];
@@ -335,9 +348,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_shapes),          T(test_branch_taken), T(test_restore),
-		T(test_stub_page_goes),  T(test_pc),           T(test_fork),
-		T(test_sigreturn_stays), T(test_threads),
+		T(test_shapes),         T(test_branch_taken),    T(test_restore),
+		T(test_stub_page_goes), T(test_forget),          T(test_pc),
+		T(test_fork),           T(test_sigreturn_stays), T(test_threads),
 	};
 
 	mm = real_host_init();
