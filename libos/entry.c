@@ -18,6 +18,7 @@
 #include "libos/instance.h"
 #include "libos/kthread.h"
 #include "libos/mm.h"
+#include "libos/netglue.h"
 #include "libos/syscall.h"
 #include "libos/trace.h"
 #include "loader/loader.h"
@@ -102,9 +103,12 @@ static void regs_leave_stub(struct pt_regs *regs)
 static void work_locked(struct pt_regs *regs)
 {
 	struct task *task = current();
-	struct kthread *kt;
+	struct kthread *kt = this_kthread();
 	bool asked;
 
+	/* A program that never blocks has to see its packets too. */
+	if (net_glue_pending((unsigned)kt->vcpu))
+		net_glue_poll((unsigned)kt->vcpu);
 	do {
 		kt = this_kthread();
 		asked = __atomic_exchange_n(&kt->need_resched, 0, __ATOMIC_RELAXED) != 0;

@@ -196,8 +196,6 @@ static long clone_new_process(const struct clone_request *req)
 	}
 	pid = child->pid;
 	sched_enqueue(task);
-	if (child->host != current()->process->host)
-		vcpu_want(child->host);
 	if (child->vfork_busy) {
 		child->refs++;
 		vfork_wait(child);
@@ -225,7 +223,6 @@ int process_move_host(void)
 	this_kthread()->vector_owner = NULL;
 	process_vfork_end(process);
 	sched_enqueue(task);
-	vcpu_want(host);
 	sched_switch_out(task);
 	return 0;
 }

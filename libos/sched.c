@@ -240,18 +240,7 @@ static struct kthread *sched_other_host(const struct kthread *kt)
 	return NULL;
 }
 
-static bool sched_hand_over(struct kthread *kt)
-{
-	struct kthread *to = sched_other_host(kt);
-
-	if (to == NULL)
-		return false;
-	sched_vectors_save(kt);
-	kthread_hand_over(kt, to);
-	return true;
-}
-
-void sched_want_for_waiting(void)
+void sched_want_for_waiting(const struct hostproc *served)
 {
 	struct list *pos;
 
@@ -261,9 +250,25 @@ void sched_want_for_waiting(void)
 	{
 		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
 
-		if (!list_empty(&host->rq))
+		if (host != served && !list_empty(&host->rq))
 			vcpu_want(host);
 	}
+}
+
+/*
+ * The kthread blocks: mostly the fastest way on is its own vcpu, since the next task wants what this
+ * one has just written or forked.  Whoever still waits then gets another one.
+ */
+static bool sched_hand_over(struct kthread *kt)
+{
+	struct kthread *to = sched_other_host(kt);
+
+	if (to == NULL)
+		return false;
+	sched_vectors_save(kt);
+	kthread_hand_over(kt, to);
+	sched_want_for_waiting(to->host);
+	return true;
 }
 
 /* ---- no work ---- */
@@ -326,10 +331,10 @@ static void sched_idle(struct kthread *kt)
 			until_ns = clock_monotonic_ns() + sched_linger_ns(kt);
 		if (kthread_preempt_asked(kt) || clock_monotonic_ns() >= until_ns)
 			break;
-		sched_want_for_waiting();
+		sched_want_for_waiting(NULL);
 		sched_linger(kt, until_ns);
 	}
-	sched_want_for_waiting();
+	sched_want_for_waiting(NULL);
 	kthread_give_back(kt, false);
 }
 

@@ -13,6 +13,7 @@
 
 #define TICK_NS 1000000UL  /* while tasks wait */
 #define SLICE_NS 4000000UL /* of a task while others wait */
+#define TICKS_MORE 16U	   /* without anybody waiting, so that it is not woken a thousand times a second */
 
 /* Tasks wait for their turn: asks for one more vcpu, and ends the slices that are over. */
 static void tick_slices(uint64_t now_ns)
@@ -29,7 +30,7 @@ static void tick_slices(uint64_t now_ns)
 		else if (now_ns >= kt->slice_ends_ns)
 			kthread_kick(kt);
 	}
-	sched_want_for_waiting();
+	sched_want_for_waiting(NULL);
 }
 
 /* Somebody has to come and run the timers. */
@@ -61,14 +62,19 @@ static bool tick_anybody_runs(void)
 }
 
 /* One round; returns when the next is due. */
-static uint64_t tick(uint64_t now_ns)
+static uint64_t tick(uint64_t now_ns, unsigned *inout_ticks)
 {
 	uint64_t next_ns = timers_next_ns();
 
 	if (instance()->nr_runnable > 0) {
+		*inout_ticks = TICKS_MORE;
 		tick_slices(now_ns);
 		if (next_ns <= now_ns)
 			tick_timers();
+		return now_ns + TICK_NS;
+	}
+	if (*inout_ticks > 0 && next_ns > now_ns) {
+		--*inout_ticks;
 		return now_ns + TICK_NS;
 	}
 	/* Where nobody runs, the parked vcpu's deadline brings somebody. */
@@ -84,12 +90,13 @@ static void ticker_run(void *arg)
 {
 	struct kthread *kt = this_kthread();
 	uint64_t now_ns, next_ns;
+	unsigned ticks = 0;
 
 	(void)arg;
 	for (;;) {
 		now_ns = clock_monotonic_ns();
 		instance_lock();
-		next_ns = tick(now_ns);
+		next_ns = tick(now_ns, &ticks);
 		instance()->ticker_deadline_ns = next_ns;
 		instance_unlock();
 		kthread_helper_wait(kt, next_ns == UINT64_MAX ? UINT64_MAX : next_ns - now_ns);
