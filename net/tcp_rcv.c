@@ -5,6 +5,8 @@
 
 #include "net/tcp.h"
 
+#define RCV_LOW_MEMORY_BYTES 8192u
+
 static uint32_t rcv_limit(const struct tcp_sock *ts)
 {
 	return ts->s.rcvbuf_locked ? ts->s.rcvbuf : ts->rcv_limit;
@@ -273,6 +275,15 @@ static void rcv_urgent(struct tcp_sock *ts, const struct tcp_seg *seg)
 	sock_event(&ts->s, POLLPRI);
 }
 
+/*
+ * Packet memory is nearly used up and this reader has a queue already: what comes is dropped, to come
+ * again, so that slow readers do not take the ring's last buffers from everyone else.
+ */
+static bool rcv_refuse(const struct tcp_sock *ts)
+{
+	return buf_low(&ts->s.net->pool) && ts->rcvq.bytes >= RCV_LOW_MEMORY_BYTES;
+}
+
 void tcp_rcv_data(struct tcp_sock *ts, struct tcp_seg *seg)
 {
 	uint32_t segment = seg->gso_bytes != 0 ? seg->gso_bytes : seg->data.bytes;
@@ -281,6 +292,10 @@ void tcp_rcv_data(struct tcp_sock *ts, struct tcp_seg *seg)
 	if (seg->flags & TCP_FLAG_URG)
 		rcv_urgent(ts, seg);
 	rcv_trim(ts, seg);
+	if (seg->data.bytes != 0 && rcv_refuse(ts)) {
+		ts->s.net->stats.rx_no_memory++;
+		return;
+	}
 	if (seg->flags & TCP_FLAG_FIN) {
 		ts->fin_seen = true;
 		ts->rcv_fin = seg->seq + seg->data.bytes;
