@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Thread_local void (*verify_observer)(void *arg, const struct verifier *v);
+_Thread_local void *verify_observer_arg;
+
 static int fail_budget(struct verifier *v, const char *what)
 {
 	verify_fail(v, "simplify the program: fewer branches in loops, smaller loop bounds", "%s",
@@ -229,6 +232,8 @@ static int walk_path(struct verifier *v)
 			if (err)
 				return err < 0 ? err : 0;
 		}
+		if (verify_observer)
+			verify_observer(verify_observer_arg, v);
 		v->distance++;
 		err = step(v);
 		if (err < 0)

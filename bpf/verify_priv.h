@@ -87,6 +87,10 @@ struct verifier {
 	size_t log_size;
 };
 
+/* For tests: called before each instruction that is walked. */
+extern _Thread_local void (*verify_observer)(void *arg, const struct verifier *v);
+extern _Thread_local void *verify_observer_arg;
+
 static inline struct vreg *vreg_at(struct verifier *v, unsigned int reg)
 {
 	return &vstate_top(&v->now)->regs[reg];
