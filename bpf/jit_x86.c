@@ -416,7 +416,8 @@ static void emit_atomic(struct jit *j, struct ebpf_insn insn)
 static void emit_constant(struct jit *j, const struct ebpf_insn *insn)
 {
 	enum x86_reg dst = places[insn->dst];
-	int32_t slot = insn->imm * (int32_t)sizeof(((struct ebpf_env *)0)->slot[0]);
+	/* meaningless for a plain constant, and not used then */
+	int32_t slot = (int32_t)((uint32_t)insn->imm * sizeof(((struct ebpf_env *)0)->slot[0]));
 
 	switch (insn->src) {
 	case EBPF_LDDW_MAP:

@@ -35,7 +35,7 @@ static void add_number(struct text *t, const struct scalar *s)
 	if (s->r64.umin == 0 && s->r64.umax == UINT64_MAX && s->r64.smin == INT64_MIN &&
 	    s->r64.smax == INT64_MAX)
 		add(t, "anything");
-	else if (s->r64.smin >= 0 || s->r64.smax - s->r64.smin >= INT64_MAX)
+	else if (s->r64.smin >= 0 || (uint64_t)s->r64.smax - (uint64_t)s->r64.smin >= INT64_MAX)
 		add(t, "%llu..%llu", (unsigned long long)s->r64.umin,
 		    (unsigned long long)s->r64.umax);
 	else

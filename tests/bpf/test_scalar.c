@@ -151,8 +151,10 @@ static void around(unsigned int width, uint64_t value, struct range *r, struct t
 	}
 	if (random64() & 1) {
 		slack = random64() & (all >> (random64() % width));
-		r->smin = (uint64_t)(s - r->smin) < slack ? r->smin : s - (int64_t)slack;
-		r->smax = (uint64_t)(r->smax - s) < slack ? r->smax : s + (int64_t)slack;
+		if ((uint64_t)s - (uint64_t)r->smin >= slack)
+			r->smin = (int64_t)((uint64_t)s - slack);
+		if ((uint64_t)r->smax - (uint64_t)s >= slack)
+			r->smax = (int64_t)((uint64_t)s + slack);
 	}
 	if (random64() & 1) {
 		bits->mask = random64() & random64() & all;
