@@ -366,6 +366,7 @@ static void on_child(int sig, siginfo_t *info, void *context)
 		/* Pairs with leatd's acquire. */
 		__atomic_store_n(&abi->state, ABI_STATE_EXITED, __ATOMIC_RELEASE);
 		__atomic_store_n(&instance()->exiting, true, __ATOMIC_RELEASE);
+		host_tgkill(instance()->first_host_pid, instance()->first_host_pid, SIGURG);
 		host_exit_group(128 + SIGKILL);
 	}
 }

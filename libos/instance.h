@@ -47,6 +47,7 @@ struct instance {
 	void *unix_sockets;
 
 	void *clock_gettime;         /* the host vDSO's function: the same address in every process */
+	int first_host_pid;          /* the launcher's child: its end is the instance's for the launcher */
 	bool exiting;                /* the first program has ended: every host process leaves */
 	unsigned nr_lingering;       /* kthreads that poll for work now */
 	struct list dead_kthreads;   /* of kthread.node: until their host threads are proved gone */

@@ -60,8 +60,12 @@ void task_wake(struct task *task)
 	 * Mostly the waker blocks soon and its kthread goes on with the task: cheaper than another core.
 	 * Where tasks queue up, or the waker goes on for long (ticker.c), another vcpu is asked for.
 	 */
-	if (backlog && instance()->nr_lingering == 0)
+	if (instance()->nr_lingering > 0)
+		return;
+	if (backlog || this_kthread()->state == KT_HELPER)
 		vcpu_want(host);
+	if (this_kthread()->state == KT_HELPER)
+		ticker_cover();
 }
 
 void task_interrupt(struct task *task)

@@ -269,6 +269,7 @@ _Noreturn void start(const struct abi_boot *boot)
 		panic("cannot start: out of memory");
 	host->first = true;
 	kthread_adopt(kt);
+	instance()->first_host_pid = kt->host_pid;
 	entry_init();
 	task = first_task(host);
 	if (task == NULL)

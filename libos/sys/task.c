@@ -19,6 +19,7 @@
 #define ARCH_SET_GS_CODE 0x1001
 #define ARCH_SET_FS_CODE 0x1002
 #define ARCH_GET_FS_CODE 0x1003
+#define MEMBARRIER_PRIVATE 0x78 /* PRIVATE_EXPEDITED and its SYNC_CORE, and their registrations */
 #define CLONE_ARGS_SIZE_0 64 /* struct clone_args of Linux 5.3 */
 #define PATH_ORDER 0U	     /* PATH_MAX bytes */
 
@@ -313,5 +314,7 @@ SYS2(getcpu, uint32_t *, user_cpu, uint32_t *, user_node)
 SYS3(membarrier, int, cmd, unsigned, flags, int, cpu)
 {
 	(void)cpu;
-	return flags != 0 ? -EINVAL : host_membarrier(cmd, 0);
+	if (flags != 0 || (cmd & ~MEMBARRIER_PRIVATE) != 0)
+		return -EINVAL;
+	return cmd == 0 ? host_membarrier(0, 0) & MEMBARRIER_PRIVATE : host_membarrier(cmd, 0);
 }
