@@ -5,6 +5,8 @@ standard library only.
 
     LEAT_BUILD    the build folder (meson sets it)
     LEAT_NATIVE=1 runs everything natively: checks the tests themselves
+    LEAT_PREFIX   runs programs with these words before them instead of with `leat run --`, e.g.
+                  tests/libos/mini-launcher and the image: the library OS without leatd
     arguments     names of tests, or parts of names: runs only those
 """
 import fcntl
@@ -25,6 +27,7 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), '..'))
 BUILD = os.path.realpath(os.environ.get('LEAT_BUILD', os.path.join(ROOT, 'build')))
 LEAT = os.path.join(BUILD, 'apps', 'leat')
 NATIVE = os.environ.get('LEAT_NATIVE') == '1'
+PREFIX = os.environ.get('LEAT_PREFIX', '').split()
 TIMEOUT = float(os.environ.get('LEAT_TIMEOUT', '30'))
 
 TESTS = []
@@ -156,6 +159,8 @@ def execute(argv, stdin=None, timeout=None, **kw):
 def leat_argv(argv, opts=()):
     if NATIVE:
         return list(argv)
+    if PREFIX:
+        return PREFIX + list(argv)
     return [LEAT, 'run', *opts, '--', *argv]
 
 
@@ -305,7 +310,7 @@ def run_one(f, n):
 
 
 def main():
-    if not NATIVE and not os.path.exists(LEAT):
+    if not NATIVE and not PREFIX and not os.path.exists(LEAT):
         print('not ok 1 - %s is built\n1..1' % LEAT)
         sys.exit(1)
     wanted = [a.replace('_', ' ') for a in sys.argv[1:] if not a.startswith('/')]
