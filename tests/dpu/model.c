@@ -2,32 +2,28 @@
  * model.c - two instances that talk to each other through the real dataplane, without a libOS: the
  * benchmark by which modes and limits of the dataplane threads were chosen.
  *
- *	dpu-model FILTER.bpf.o [in-flight] [client-ns] [server-ns] [seconds] [--spin]
+ *	dpu-model FILTER.bpf.o [in-flight] [client-ns] [server-ns] [seconds]
  *
  * Each instance is a process with one kthread: it takes frames, works, answers, lingers, parks, as
  * window.h says. Prints requests a second, the mean round trip, and what the two spent.
  */
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "apps/leatd/dataplane.h"
 #include "bpf/bpf.h"
 #include "tests/dpu/driver.h"
+#include "tests/dpu/kthread.h"
 
 #define FRAME_BYTES 100U
-#define ROUND_OLD_NS 20000U /* give way to the dataplane when its last round is so old */
 
 struct shared {
 	atomic_uint go, stop;
@@ -39,19 +35,11 @@ static const struct abi_control *control;
 static unsigned in_flight = 50;
 static uint64_t work_ns[2] = {2200, 2700};
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
-}
-
 static void burn(uint64_t ns)
 {
-	uint64_t until = now_ns() + ns;
+	uint64_t until = kthread_now_ns() + ns;
 
-	while (now_ns() < until)
+	while (kthread_now_ns() < until)
 		;
 }
 
@@ -74,136 +62,72 @@ static void frame_make(unsigned from, uint8_t *f)
 	memcpy(f + 30, &dst, 4);
 }
 
-/* ---- a kthread ---- */
+/* ---- an instance ---- */
 
-struct kthread {
+struct model {
 	unsigned who;
 	struct driver *driver;
-	struct abi_vcpu *slot;
-	uint32_t grant;
-	unsigned core;
+	struct kthread kt;
 	uint8_t frame[FRAME_BYTES];
-	uint64_t requests, parks, yields;
+	uint64_t requests;
 };
 
-static void doorbell(const struct kthread *kt)
-{
-	const struct abi_core *core = &control->core[kt->core];
-	uint64_t one = 1;
-
-	atomic_thread_fence(memory_order_seq_cst);
-	if (__atomic_load_n(&core->state, __ATOMIC_ACQUIRE) != ABI_DP_SLEEP)
-		return;
-	for (unsigned i = 0; i < control->nr_cores; i++)
-		if (__atomic_load_n(&control->core[i].state, __ATOMIC_RELAXED) == ABI_DP_POLL)
-			return;
-	if (write(dataplane_doorbell_fd(kt->core), &one, sizeof(one)) < 0)
-		perror("doorbell");
-}
-
-static void wait_grant(struct kthread *kt)
-{
-	cpu_set_t set;
-
-	while (__atomic_load_n(&kt->slot->grant, __ATOMIC_ACQUIRE) == kt->grant)
-		syscall(SYS_futex, &kt->slot->grant, FUTEX_WAIT, kt->grant, NULL, NULL, 0);
-	kt->grant = __atomic_load_n(&kt->slot->grant, __ATOMIC_ACQUIRE);
-	kt->slot->state = ABI_VCPU_RUNNING;
-	if (kt->core != kt->slot->core) {
-		kt->core = kt->slot->core;
-		CPU_ZERO(&set);
-		CPU_SET(kt->core, &set);
-		sched_setaffinity(0, sizeof(set), &set);
-	}
-}
-
-static void park(struct kthread *kt, bool want)
-{
-	kt->slot->deadline_ns = now_ns() + 100000000U;
-	kt->slot->state = want ? ABI_VCPU_WANT : ABI_VCPU_PARKED;
-	kt->slot->yields++;
-	kt->parks++;
-	__atomic_store_n(&kt->slot->parked_grant, kt->grant, __ATOMIC_RELEASE);
-	if (want)
-		doorbell(kt);
-	wait_grant(kt);
-}
-
-static void yield(struct kthread *kt)
-{
-	kt->slot->yields++;
-	kt->yields++;
-	sched_yield();
-}
-
-static unsigned take(struct kthread *kt)
+static unsigned take(struct model *model)
 {
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 	uint8_t got[DRIVER_BUFFER_BYTES];
 	unsigned n = 0;
 
-	while (n < 16 && driver_receive(kt->driver, 0, &hdr, got, sizeof(got))) {
-		burn(work_ns[kt->who]);
-		driver_send(kt->driver, 0, NULL, kt->frame, FRAME_BYTES, 1024);
+	while (n < 16 && driver_receive(model->driver, 0, &hdr, got, sizeof(got))) {
+		burn(work_ns[model->who]);
+		driver_send(model->driver, 0, NULL, model->frame, FRAME_BYTES, 1024);
 		n++;
 	}
-	driver_reclaim(kt->driver, 0);
+	driver_reclaim(model->driver, 0);
 	return n;
 }
 
-static void give_way(struct kthread *kt)
+static bool pending(void *arg)
 {
-	const struct abi_core *core = &control->core[kt->core];
+	const struct driver_queue *rx = &((struct driver *)arg)->rx[0];
 
-	if (__atomic_load_n(&core->state, __ATOMIC_RELAXED) == ABI_DP_YIELD) {
-		if (now_ns() - __atomic_load_n(&core->round_ns, __ATOMIC_RELAXED) > ROUND_OLD_NS)
-			yield(kt);
-	} else {
-		doorbell(kt);
-	}
+	return __atomic_load_n(&rx->used->idx, __ATOMIC_RELAXED) != rx->used_seen;
 }
 
-static void kthread_run(struct kthread *kt)
+static void model_run(struct model *model)
 {
+	struct kthread *kt = &model->kt;
+
 	while (!atomic_load_explicit(&shared->stop, memory_order_relaxed)) {
-		unsigned n = take(kt);
+		unsigned n = take(model);
 
 		if (n) {
-			kt->requests += n;
-			kt->slot->state = ABI_VCPU_RUNNING;
-			give_way(kt);
+			model->requests += n;
+			kthread_give_way(kt);
 		} else {
-			uint64_t until = now_ns() + control->linger_ns;
-
-			kt->slot->state = ABI_VCPU_LINGER;
-			doorbell(kt);
-			while (now_ns() < until &&
-			       kt->driver->rx[0].used->idx == kt->driver->rx[0].used_seen)
-				yield(kt);
-			if (kt->driver->rx[0].used->idx == kt->driver->rx[0].used_seen)
-				park(kt, false);
+			kthread_idle(kt, pending, model->driver, kthread_now_ns() + 100000000U);
 		}
-		if (__atomic_load_n(&kt->slot->preempt, __ATOMIC_RELAXED) == kt->grant)
-			park(kt, true);
+		if (kthread_preempt_asked(kt))
+			kthread_park(kt, 0, true);
 	}
 }
 
 static void instance_main(unsigned who, struct driver *driver)
 {
-	struct kthread kt = {.who = who, .driver = driver, .slot = abi_vcpu_of(driver->window, 0),
-			     .core = UINT32_MAX};
+	struct model model = {.who = who, .driver = driver};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	wait_grant(&kt);
+	kthread_init(&model.kt, control, driver->window);
+	kthread_wait_grant(&model.kt);
 	driver_start(driver, DRIVER_RING);
-	frame_make(who, kt.frame);
+	frame_make(who, model.frame);
 	for (unsigned i = 0; who == 0 && i < in_flight; i++)
-		driver_send(driver, 0, NULL, kt.frame, FRAME_BYTES, 1024);
-	kthread_run(&kt);
+		driver_send(driver, 0, NULL, model.frame, FRAME_BYTES, 1024);
+	model_run(&model);
 	if (who == 0)
-		atomic_store(&shared->requests, kt.requests);
-	atomic_fetch_add(&shared->parks, kt.parks);
-	atomic_fetch_add(&shared->yields, kt.yields);
+		atomic_store(&shared->requests, model.requests);
+	atomic_fetch_add(&shared->parks, model.kt.parks);
+	atomic_fetch_add(&shared->yields, model.kt.yields);
 	_exit(0);
 }
 
