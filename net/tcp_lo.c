@@ -88,7 +88,7 @@ int tcp_lo_send(struct tcp_sock *ts, const struct tcp_out_seg *seg, uint32_t win
 	to->ack = ts->rcv_nxt;
 	to->flags = seg->flags;
 	to->window = (uint16_t)window;
-	if (seq_lt(seg->seq, ts->snd_up)) {
+	if (seg->bytes != 0 && seq_lt(seg->seq, ts->snd_up)) {
 		to->flags |= TCP_FLAG_URG;
 		to->urgent = (uint16_t)min_u32(ts->snd_up - seg->seq, 65535);
 	}

@@ -185,7 +185,7 @@ static void segment_header_write(const struct tcp_sock *ts, const struct tcp_out
 	tcp->flags = seg->flags;
 	tcp->window = be16((uint16_t)window);
 	tcp->urgent = 0;
-	if (seq_lt(seg->seq, ts->snd_up)) {
+	if (seg->bytes != 0 && seq_lt(seg->seq, ts->snd_up)) {
 		tcp->flags |= TCP_FLAG_URG;
 		tcp->urgent = be16((uint16_t)min_u32(ts->snd_up - seg->seq, 65535));
 	}
