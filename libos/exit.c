@@ -72,7 +72,7 @@ _Noreturn void hostproc_end(struct kthread *kt)
 		list_add_tail(&instance()->dead_kthreads, &other->node);
 	}
 	hostio_host_gone(host);
-	sched_want_for_waiting(NULL);
+	sched_want_for_waiting(NULL, 0);
 	arena_free(host);
 	instance_unlock();
 	host_exit_group(0);

@@ -53,6 +53,7 @@ struct instance {
 	struct list dead_kthreads;   /* of kthread.node: until their host threads are proved gone */
 	unsigned nr_runnable;        /* tasks on the queues of all host processes */
 	struct kthread *ticker;      /* ticker.c; NULL until it is needed */
+	uint64_t ticks;              /* of the ticker */
 	uint64_t ticker_deadline_ns; /* when it looks again; UINT64_MAX: when it is told to */
 	uint64_t xsave_mask;         /* components that XSAVEC handles here */
 	uint32_t xsave_size;

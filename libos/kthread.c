@@ -88,6 +88,12 @@ static void kthread_reap_dead(void)
 	}
 }
 
+/* Where the caller is pinned; the very first kthread has no maker. */
+static unsigned this_kthread_core(void)
+{
+	return instance()->first_host_pid == 0 ? KTHREAD_NO_CORE : this_kthread()->core;
+}
+
 struct kthread *kthread_create(struct hostproc *host)
 {
 	struct kthread *kt = arena_zalloc(sizeof(*kt));
@@ -108,7 +114,7 @@ struct kthread *kthread_create(struct hostproc *host)
 	kt->host = host;
 	kt->state = KT_PARKED;
 	kt->vcpu = -1;
-	kt->core = KTHREAD_NO_CORE;
+	kt->core = this_kthread_core(); /* threads and processes inherit it */
 	*park_word(kt) = 0;
 	list_add_tail(&host->kthreads, &kt->node);
 	host->nr_kthreads++;

@@ -81,8 +81,11 @@ void sched_enqueue(struct task *task); /* becomes runnable; nobody is told */
 void sched_vectors_save(struct kthread *kt); /* to their owner's memory */
 void sched_poll(struct kthread *kt);   /* network, timers, signals from outside */
 
-/* Asks for vcpus for host processes with runnable tasks, but for one that has got one just now. */
-void sched_want_for_waiting(const struct hostproc *served);
+/*
+ * Asks for vcpus for host processes whose runnable tasks have waited for min_ticks, but for one that
+ * has got one just now.
+ */
+void sched_want_for_waiting(const struct hostproc *served, uint64_t min_ticks);
 
 /* Switches away from the current task, whose state says why; returns when it runs again. */
 void sched_switch_out(struct task *task);

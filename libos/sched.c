@@ -29,6 +29,7 @@ void sched_enqueue(struct task *task)
 	struct hostproc *host = task->process->host;
 
 	task->state = TASK_RUNNABLE;
+	task->queued_tick = instance()->ticks;
 	list_add_tail(&host->rq, &task->rq_node);
 	instance()->nr_runnable++;
 }
@@ -244,8 +245,9 @@ static struct kthread *sched_other_host(const struct kthread *kt)
 	return NULL;
 }
 
-void sched_want_for_waiting(const struct hostproc *served)
+void sched_want_for_waiting(const struct hostproc *served, uint64_t min_ticks)
 {
+	const struct task *first;
 	struct list *pos;
 
 	if (instance()->nr_runnable == 0)
@@ -254,7 +256,10 @@ void sched_want_for_waiting(const struct hostproc *served)
 	{
 		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
 
-		if (host != served && !list_empty(&host->rq))
+		if (host == served || list_empty(&host->rq))
+			continue;
+		first = list_entry(host->rq.next, struct task, rq_node);
+		if (instance()->ticks - first->queued_tick >= min_ticks)
 			vcpu_want(host);
 	}
 }
@@ -271,7 +276,7 @@ static bool sched_hand_over(struct kthread *kt)
 		return false;
 	sched_vectors_save(kt);
 	kthread_hand_over(kt, to);
-	sched_want_for_waiting(to->host);
+	sched_want_for_waiting(to->host, 0);
 	return true;
 }
 
@@ -335,10 +340,10 @@ static void sched_idle(struct kthread *kt)
 			until_ns = clock_monotonic_ns() + sched_linger_ns(kt);
 		if (kthread_preempt_asked(kt) || clock_monotonic_ns() >= until_ns)
 			break;
-		sched_want_for_waiting(NULL);
+		sched_want_for_waiting(NULL, 0);
 		sched_linger(kt, until_ns);
 	}
-	sched_want_for_waiting(NULL);
+	sched_want_for_waiting(NULL, 0);
 	kthread_give_back(kt, false);
 }
 

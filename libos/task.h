@@ -83,6 +83,7 @@ struct task {
 	struct process *process;
 	struct list process_node; /* process->tasks */
 	struct list rq_node;      /* process->host->rq, when RUNNABLE */
+	uint64_t queued_tick;     /* instance()->ticks when it became RUNNABLE */
 	struct kthread *kthread;  /* when RUNNING */
 	char comm[TASK_COMM_LEN];
 	int sched_policy; /* SCHED_OTHER, BATCH or IDLE: shown, inherited; see sys/sched.c */
@@ -291,6 +292,7 @@ struct process *process_create(struct process *parent, struct hostproc *host);
 void process_unref(struct process *process);
 
 struct task *task_find(int tid);       /* any process; NULL if none */
+struct process *process_find_group(int pgid); /* a living member; NULL if none */
 struct process *process_find(int pid); /* zombies too */
 
 /* ---- exit.c ---- */

@@ -30,7 +30,7 @@ static void tick_slices(uint64_t now_ns)
 		else if (now_ns >= kt->slice_ends_ns)
 			kthread_kick(kt);
 	}
-	sched_want_for_waiting(NULL);
+	sched_want_for_waiting(NULL, 2);
 }
 
 /* Somebody has to come and run the timers. */
@@ -66,6 +66,7 @@ static uint64_t tick(uint64_t now_ns, unsigned *inout_ticks)
 {
 	uint64_t next_ns = timers_next_ns();
 
+	instance()->ticks++;
 	if (instance()->nr_runnable > 0) {
 		*inout_ticks = TICKS_MORE;
 		tick_slices(now_ns);
