@@ -4,8 +4,7 @@
  *	nobody holds the core	poll everybody's rings for a moment after the last work, then sleep
  *	another core polls	sleep: it serves our rings too, and rings us before it stops
  *	all here give way	take turns with the kthreads by sched_yield
- *	somebody does not	sleep with a short timer, at real-time priority, so that a spinner
- *				cannot delay a round; rung when frames wait
+ *	somebody does not	sleep with a short timer, rung when frames wait
  *
  * Figures behind this: ARCHITECTURE.md, "Rounds".
  */
@@ -110,7 +109,10 @@ static unsigned dp_round(struct dp_core *core, uint64_t now_ns)
 	return n;
 }
 
-/* Sleeps until rung, until the uplink has something, or for timeout_ns. */
+/*
+ * Sleeps until rung, until the uplink has something, or for timeout_ns. At real-time priority, so that
+ * nobody delays the one round that follows: an instance that says it is parked and spins included.
+ */
 static void sleep_rung(struct dp_core *core, uint64_t timeout_ns)
 {
 	struct timespec ts = {.tv_sec = (time_t)(timeout_ns / 1000000000U),
@@ -119,6 +121,7 @@ static void sleep_rung(struct dp_core *core, uint64_t timeout_ns)
 	uint64_t count;
 	int n;
 
+	class_set(core, true);
 	n = epoll_pwait2(core->epoll_fd, event, 2, timeout_ns == SCHED_NEVER ? NULL : &ts, NULL);
 	for (int i = 0; i < n; i++) {
 		core->rung = true;
@@ -177,10 +180,10 @@ static void assisted_sleep(struct dp_core *core)
 
 static void idle_core(struct dp_core *core, uint64_t now_ns)
 {
-	class_set(core, false);
 	if (atomic_exchange_explicit(&core->called, false, memory_order_relaxed))
 		core->last_work_ns = now_ns;
 	if (now_ns - core->last_work_ns < POLL_NS) {
+		class_set(core, false);
 		polling_set(core, true);
 		publish(core, ABI_DP_POLL, 0);
 		cpu_relax();
@@ -220,7 +223,6 @@ static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
 		return;
 	}
 	if (now_ns < core->no_yield_until_ns) {
-		class_set(core, true);
 		core->nap_ns = n ? NAP_MIN_NS : MIN(core->nap_ns * 2, (uint64_t)NAP_MAX_NS);
 		core->nap_ns = MAX(core->nap_ns, (uint64_t)NAP_MIN_NS);
 		sleep_until(core, now_ns, now_ns + core->nap_ns);
