@@ -93,6 +93,7 @@ FUNC entry_return
 	testl $EFLAGS_SLOW, %ecx
 	jnz entry_flags
 	/* The fast way: rbx, rbp and r12 to r15 were kept by the C code. */
+	movq %rcx, %r11
 	movl %ecx, %eax
 	movb %al, %ah
 	sahf
