@@ -112,7 +112,7 @@ static void model_run(struct model *model)
 	}
 }
 
-static void instance_main(unsigned who, struct driver *driver)
+static void instance_main(unsigned who, struct driver *driver, const struct driver *other)
 {
 	struct model model = {.who = who, .driver = driver};
 
@@ -120,6 +120,8 @@ static void instance_main(unsigned who, struct driver *driver)
 	kthread_init(&model.kt, control, driver->window);
 	kthread_wait_grant(&model.kt);
 	driver_start(driver, DRIVER_RING);
+	while (!__atomic_load_n(&other->dev->driver_status, __ATOMIC_ACQUIRE))
+		usleep(1000);
 	frame_make(who, model.frame);
 	for (unsigned i = 0; who == 0 && i < in_flight; i++)
 		driver_send(driver, 0, NULL, model.frame, FRAME_BYTES, 1024);
@@ -234,7 +236,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 2; i-- > 0;) {
 		pid[i] = fork();
 		if (pid[i] == 0)
-			instance_main(i, &driver[i]);
+			instance_main(i, &driver[i], &driver[!i]);
 	}
 	usleep((useconds_t)(seconds * 1e6));
 	atomic_store(&shared->stop, 1);
