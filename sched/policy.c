@@ -2,8 +2,8 @@
  * policy.c - the built-in policy: where it was while that core keeps up, else where it is quiet.
  *
  * Two instances that talk to each other have the shortest round trip on one core, and the highest
- * throughput on two (design.md, section 11). A core does not keep up when often more than one of those who
- * hold it have work at the same time.
+ * throughput on two (design.md, section 11). A core does not keep up when often more than one of
+ * those who hold it have work at the same time.
  */
 #include <limits.h>
 

@@ -1,6 +1,6 @@
 /*
- * private.h - the scheduler's state, shared by its files. All of it is guarded by sched.lock but for
- * what says otherwise.
+ * private.h - the scheduler's state, shared by its files. All of it is guarded by sched.lock but
+ * for what says otherwise.
  */
 #pragma once
 
@@ -12,18 +12,18 @@
 #include "sched/heap.h"
 #include "sched/sched.h"
 
-#define SCHED_MAX_GRANTED 8U	     /* default: kthreads that take turns on a core */
-#define SCHED_QUANTUM_NS 2000000U    /* default */
-#define SCHED_GRACE_NS 200000U	     /* from asking to evicting, then between attempts, doubled */
+#define SCHED_MAX_GRANTED 8U      /* default: kthreads that take turns on a core */
+#define SCHED_QUANTUM_NS 2000000U /* default */
+#define SCHED_GRACE_NS 200000U    /* from asking to evicting, then between attempts, doubled */
 #define SCHED_GRACE_SHIFT_MAX 6U
-#define SCHED_SPINNER_NS 300000U     /* nobody who gives way takes so long from turn to turn */
+#define SCHED_SPINNER_NS 300000U      /* nobody who gives way takes so long from turn to turn */
 #define SCHED_BUSY_WINDOW_NS 4000000U /* the memory of the busy and crowded shares */
-#define SCHED_FOLD_NS 200000U	     /* samples are folded into them in portions of so long */
-#define SCHED_SAMPLE_MAX_NS 500000U  /* a sample speaks for no longer than that */
-#define SCHED_BALANCE_NS 1000000U    /* at most one move of a vcpu in that time */
-#define SCHED_SETTLE_NS 50000000U    /* no consolidation so soon after spreading */
-#define SCHED_SPREAD_PERMILLE 250U /* crowded: spread */
-#define SCHED_JOIN_PERMILLE 500U   /* busy, of both together: join */
+#define SCHED_FOLD_NS 200000U         /* samples are folded into them in portions of so long */
+#define SCHED_SAMPLE_MAX_NS 500000U   /* a sample speaks for no longer than that */
+#define SCHED_BALANCE_NS 1000000U     /* at most one move of a vcpu in that time */
+#define SCHED_SETTLE_NS 50000000U     /* no consolidation so soon after spreading */
+#define SCHED_SPREAD_PERMILLE 250U    /* crowded: spread */
+#define SCHED_JOIN_PERMILLE 500U      /* busy, of both together: join */
 
 enum sched_state {
 	SCHED_PARKED,
@@ -37,15 +37,15 @@ struct sched_vcpu {
 	uint32_t instance;
 	uint32_t tag;
 	enum sched_state state;
-	unsigned core;	    /* waiting for it, or holding it */
+	unsigned core;      /* waiting for it, or holding it */
 	unsigned last_core; /* UINT_MAX: never ran */
 	unsigned move_to;   /* UINT_MAX, or where it is to run next */
 	struct list node;   /* in core.granted or core.waiting */
 	struct sched_heap_node deadline;
-	uint64_t work_ns;    /* since when it has work without a core */
+	uint64_t work_ns; /* since when it has work without a core */
 	uint64_t granted_ns;
-	uint64_t asked_ns;   /* 0: was not asked to give its core back */
-	unsigned evictions;  /* attempts since it was asked */
+	uint64_t asked_ns;  /* 0: was not asked to give its core back */
+	unsigned evictions; /* attempts since it was asked */
 	bool demoted;
 	bool work_pending; /* granted, and work came that it may not have seen */
 	/* Written by sched_sample without the lock (relaxed: each is a hint by itself). */
@@ -63,7 +63,8 @@ struct sched_core {
 	unsigned busy_permille;
 	unsigned crowded_permille;
 	bool spinner;
-	/* Since the last tick; written by sched_core_sample, taken by the tick, without the lock. */
+	/* Since the last tick; written by sched_core_sample, taken by the tick, without the lock.
+	 */
 	_Atomic(uint64_t) sampled_ns;
 	_Atomic(uint64_t) total_ns;
 	_Atomic(uint64_t) busy_ns;

@@ -247,8 +247,7 @@ void sched_vcpu_detach(struct sched_vcpu *vcpu)
 /* Takes no lock: it is called for every granted vcpu in every round. */
 void sched_sample(struct sched_vcpu *vcpu, bool has_work, uint32_t turns, uint64_t now_ns)
 {
-	if (!has_work ||
-	    atomic_load_explicit(&vcpu->turns, memory_order_relaxed) != turns) {
+	if (!has_work || atomic_load_explicit(&vcpu->turns, memory_order_relaxed) != turns) {
 		atomic_store_explicit(&vcpu->turns, turns, memory_order_relaxed);
 		atomic_store_explicit(&vcpu->gave_way_ns, now_ns, memory_order_relaxed);
 	}

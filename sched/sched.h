@@ -30,7 +30,8 @@ struct sched_host {
 	void (*preempt)(void *arg, uint64_t now_ns);
 	/* It was asked and did not: take the core away by force. `attempt` counts from 1. */
 	void (*evict)(void *arg, unsigned attempt, uint64_t now_ns);
-	/* It does not give way to others on its core: let it have what they leave, until its next grant. */
+	/* It does not give way to others on its core: let it have what they leave, until its next
+	 * grant. */
 	void (*demote)(void *arg, uint64_t now_ns);
 	/* Somebody has to look at this core's state soon: wake its dataplane thread. */
 	void (*poke)(void *ctx, unsigned core);
@@ -39,11 +40,11 @@ struct sched_host {
 
 /* What a policy may see of a core and a vcpu. */
 struct sched_core_view {
-	unsigned granted;	/* vcpus that hold this core */
-	unsigned waiting;	/* vcpus that wait for it */
-	unsigned busy_permille;	   /* share of recent time in which somebody there had work */
+	unsigned granted;          /* vcpus that hold this core */
+	unsigned waiting;          /* vcpus that wait for it */
+	unsigned busy_permille;    /* share of recent time in which somebody there had work */
 	unsigned crowded_permille; /* in which more than one had: the core does not keep up */
-	bool spinner;		/* somebody there does not give way */
+	bool spinner;              /* somebody there does not give way */
 };
 
 struct sched_vcpu_view {
@@ -64,8 +65,8 @@ extern const struct sched_ops sched_policy_default;
 
 struct sched_config {
 	unsigned nr_cores;
-	unsigned max_granted;	/* vcpus at once on a core; 0: the default */
-	uint64_t quantum_ns;	/* 0: the default */
+	unsigned max_granted; /* vcpus at once on a core; 0: the default */
+	uint64_t quantum_ns;  /* 0: the default */
 	struct sched_host host;
 	const struct sched_ops *policy; /* NULL: the default */
 };
@@ -84,8 +85,8 @@ void sched_vcpu_detach(struct sched_vcpu *vcpu);
 /* ---- events ---- */
 
 /*
- * There is work for it (packets, a signal, its wish): grants or queues it. Told of a vcpu that holds
- * a core (because it may be parking at this moment), it is granted again once it has parked.
+ * There is work for it (packets, a signal, its wish): grants or queues it. Told of a vcpu that
+ * holds a core (because it may be parking at this moment), it is granted again once it has parked.
  */
 void sched_work(struct sched_vcpu *vcpu, unsigned waker_core, uint64_t now_ns);
 
@@ -93,12 +94,13 @@ void sched_work(struct sched_vcpu *vcpu, unsigned waker_core, uint64_t now_ns);
 void sched_parked(struct sched_vcpu *vcpu, uint64_t deadline_ns, bool want, uint64_t now_ns);
 
 /*
- * What a vcpu that holds a core was seen doing; `turns` moves when it gives way, or does anything else
- * that somebody who computes without end does not do.
+ * What a vcpu that holds a core was seen doing; `turns` moves when it gives way, or does anything
+ * else that somebody who computes without end does not do.
  */
 void sched_sample(struct sched_vcpu *vcpu, bool has_work, uint32_t turns, uint64_t now_ns);
 
-/* How many of those who hold the core were seen to have work. Calls for one core must not overlap. */
+/* How many of those who hold the core were seen to have work. Calls for one core must not overlap.
+ */
 void sched_core_sample(struct sched *sched, unsigned core, unsigned nr_with_work, uint64_t now_ns);
 
 /*
@@ -113,9 +115,9 @@ void sched_core_view_get(struct sched *sched, unsigned core, struct sched_core_v
 
 struct sched_vcpu_stats {
 	uint64_t grants;
-	uint64_t preempts;  /* polite ones */
-	uint64_t evictions; /* by force */
-	uint64_t moves;	    /* grants on another core than before */
+	uint64_t preempts;     /* polite ones */
+	uint64_t evictions;    /* by force */
+	uint64_t moves;        /* grants on another core than before */
 	uint64_t delay_ns_sum; /* from work to grant */
 	uint64_t delay_ns_max;
 };

@@ -2,9 +2,9 @@
  * The facade of leatd's dataplane: the threads in which DPU and core scheduler take their rounds,
  * the uplink, and published ports.
  *
- * leatd's control thread calls everything here; the functions may be called by several threads. They
- * wait for rounds in progress (some 10 us) but never for an instance. Functions return 0 (or what
- * is said) or a negative errno.
+ * leatd's control thread calls everything here; the functions may be called by several threads.
+ * They wait for rounds in progress (some 10 us) but never for an instance. Functions return 0 (or
+ * what is said) or a negative errno.
  */
 #pragma once
 
@@ -21,18 +21,18 @@ struct ebpf_object;
 struct dp_instance;
 
 struct dataplane_config {
-	const char *netns;	 /* network namespace of the uplink, made if absent; "leat" */
+	const char *netns;       /* network namespace of the uplink, made if absent; "leat" */
 	const char *uplink_name; /* "leat0" */
-	uint32_t uplink_ip_be;	 /* 10.99.0.1 */
-	unsigned uplink_prefix;	 /* 16 */
+	uint32_t uplink_ip_be;   /* 10.99.0.1 */
+	unsigned uplink_prefix;  /* 16 */
 	/* Called (on any thread) with one line when something goes wrong later, e.g. the uplink. */
 	void (*log)(const char *line);
 };
 
 /*
- * Starts one thread per core of the calling process's affinity mask, named leat-dp/CORE, and returns
- * at once: netns, TAP and DPDK come up behind (dataplane_uplink_state). May be called once, after the
- * launcher was forked. Blocks SIGINT, SIGTERM and SIGCHLD in its threads.
+ * Starts one thread per core of the calling process's affinity mask, named leat-dp/CORE, and
+ * returns at once: netns, TAP and DPDK come up behind (dataplane_uplink_state). May be called once,
+ * after the launcher was forked. Blocks SIGINT, SIGTERM and SIGCHLD in its threads.
  */
 int dataplane_start(const struct dataplane_config *config);
 
@@ -49,19 +49,20 @@ int dataplane_control_fd(void);
 
 /* Dataplane threads, and the host cpu of each: abi_core index = host cpu number. */
 unsigned dataplane_nr_cores(void);
-/* The eventfd to be inherited as ABI_FD_DOORBELL + cpu, -ENOENT: no dataplane thread on that cpu. */
+/* The eventfd to be inherited as ABI_FD_DOORBELL + cpu, -ENOENT: no dataplane thread on that cpu.
+ */
 int dataplane_doorbell_fd(unsigned cpu);
 
 /* ---- instances ---- */
 
 struct dp_instance_config {
-	uint32_t id;	 /* > 0 */
+	uint32_t id;     /* > 0 */
 	uint32_t tenant; /* > 0 */
 	uint32_t tag;
 	unsigned nr_vcpus; /* 1 .. ABI_MAX_VCPUS */
-	int window_fd;	   /* sealed memfd (F_SEAL_SHRINK | GROW | SEAL); duplicated */
+	int window_fd;     /* sealed memfd (F_SEAL_SHRINK | GROW | SEAL); duplicated */
 	uint8_t mac[6];
-	uint16_t mtu;	  /* 1500 */
+	uint16_t mtu;     /* 1500 */
 	uint32_t ipv4_be; /* 0: no network */
 	uint32_t gateway_be;
 	uint32_t prefix_len;
@@ -104,7 +105,8 @@ struct dp_instance_stats {
 void dataplane_instance_stats(struct dp_instance *inst, struct dp_instance_stats *ret_stats);
 
 /* The filter's own counter (enum leat_counter), -ENOENT without filter or map. */
-int dataplane_instance_filter_counter(struct dp_instance *inst, uint32_t index, uint64_t *ret_value);
+int dataplane_instance_filter_counter(struct dp_instance *inst, uint32_t index,
+				      uint64_t *ret_value);
 
 /* ---- published ports (-p) ---- */
 

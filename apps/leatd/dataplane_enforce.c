@@ -70,7 +70,8 @@ static void thread_enforce(const struct dp_instance *inst, int pid, int tid, uns
 
 	if (fd < 0)
 		return;
-	/* read after opening: the descriptor and what is read are of the same thread, or it is gone */
+	/* read after opening: the descriptor and what is read are of the same thread, or it is gone
+	 */
 	thread_look(pid, tid, &uid, &state);
 	if (state && uid == inst->uid && inst->uid != 0) {
 		if ((what & DP_ENFORCE_SIGNAL) && state == 'R')

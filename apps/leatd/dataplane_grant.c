@@ -274,7 +274,8 @@ unsigned dp_steer(void *owner, uint32_t flow_hash)
 	struct dp_instance *inst = owner;
 	uint32_t now = atomic_load_explicit(&inst->rx_vcpu, memory_order_relaxed);
 
-	(void)flow_hash; /* all vcpus of an instance share one lock as yet: one queue at a time is best */
+	(void)flow_hash; /* all vcpus of an instance share one lock as yet: one queue at a time is
+			    best */
 	if (atomic_load_explicit(&inst->vcpu[now].core, memory_order_relaxed) != DP_NO_CORE)
 		return now;
 	for (unsigned i = 0; i < inst->nr_vcpus; i++) {

@@ -162,8 +162,8 @@ void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
 		if (core == DP_NO_CORE)
 			continue;
 		/* it runs, perhaps without ever calling the kernel: have it look */
-		__atomic_store_n(&inst->vcpu[i].slot->preempt,
-				 atomic_load(&inst->vcpu[i].grant), __ATOMIC_RELEASE);
+		__atomic_store_n(&inst->vcpu[i].slot->preempt, atomic_load(&inst->vcpu[i].grant),
+				 __ATOMIC_RELEASE);
 		dp_enforce(inst, DP_ENFORCE_SIGNAL);
 	}
 	dp_deferred_flush();

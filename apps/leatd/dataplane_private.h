@@ -14,7 +14,8 @@
 #include "leat/abi/window.h"
 #include "leat/base/bits.h"
 
-#define DP_MAX_GRANTED 64U /* places for granted vcpus on a core; the scheduler's limit is lower */
+#define DP_MAX_GRANTED 64U /* places for granted vcpus on a core; the scheduler's limit is lower   \
+			    */
 #define DP_NO_CORE UINT32_MAX
 
 struct dp_vcpu {
@@ -22,11 +23,12 @@ struct dp_vcpu {
 	unsigned index;
 	struct sched_vcpu *sched;
 	struct abi_vcpu *slot; /* in the window */
-	/* leatd's own copy of slot->grant: an instance may write over that one. Moved by grants only. */
+	/* leatd's own copy of slot->grant: an instance may write over that one. Moved by grants
+	 * only. */
 	_Atomic(uint32_t) grant;
 	_Atomic(uint32_t) core; /* dataplane core index while granted, or DP_NO_CORE */
-	uint32_t sent; /* frames that it was seen to send; guarded by its core's scan lock */
-	atomic_bool demoted;	/* its threads were put into SCHED_IDLE */
+	uint32_t sent;       /* frames that it was seen to send; guarded by its core's scan lock */
+	atomic_bool demoted; /* its threads were put into SCHED_IDLE */
 };
 
 struct dp_instance {
@@ -47,8 +49,8 @@ struct dp_instance {
 };
 
 enum dp_enforce {
-	DP_ENFORCE_SIGNAL = 1,	/* the preempt signal to its running threads */
-	DP_ENFORCE_DEMOTE = 2,	/* SCHED_IDLE for them */
+	DP_ENFORCE_SIGNAL = 1,  /* the preempt signal to its running threads */
+	DP_ENFORCE_DEMOTE = 2,  /* SCHED_IDLE for them */
 	DP_ENFORCE_RESTORE = 4, /* SCHED_OTHER for all */
 };
 
@@ -65,14 +67,14 @@ struct dp_core {
 	atomic_uint nr_places; /* one past the highest place ever used */
 	_Atomic(uint32_t) nr_granted;
 	_Atomic(uint64_t) tick_ns; /* when sched_tick is due */
-	atomic_bool called;   /* another core wants it to poll */
-	atomic_bool assisted; /* held, and asleep because another core polls its rings */
+	atomic_bool called;        /* another core wants it to poll */
+	atomic_bool assisted;      /* held, and asleep because another core polls its rings */
 	/* The thread's own. */
 	bool fifo;
 	bool polling; /* counted in dp.nr_polling */
 	uint64_t last_work_ns;
 	uint64_t busy_since_ns; /* there was work again and again since */
-	uint64_t called_ns;	/* when it last called another core to poll */
+	uint64_t called_ns;     /* when it last called another core to poll */
 	uint64_t last_uplink_ns;
 	uint64_t no_yield_until_ns;
 	uint64_t nap_ns;

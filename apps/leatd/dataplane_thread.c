@@ -19,16 +19,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define POLL_NS 60000U		/* an idle core polls so long after the last work */
-#define POLLER_AFTER_NS 200000U /* frames for so long: worth another core's polling */
+#define POLL_NS 60000U           /* an idle core polls so long after the last work */
+#define POLLER_AFTER_NS 200000U  /* frames for so long: worth another core's polling */
 #define UPLINK_ACTIVE_NS 100000U /* read the uplink in every round so long after the last frame */
-#define UPLINK_EVERY_NS 20000U	/* else so often while we are awake */
+#define UPLINK_EVERY_NS 20000U   /* else so often while we are awake */
 #define UPLINK_BUDGET 32U
-#define ASSISTED_NS 200000U	/* a held core whose rings another one polls looks so often */
-#define NAP_MIN_NS 50000U	/* timer of a sleeping thread whose core is held */
+#define ASSISTED_NS 200000U /* a held core whose rings another one polls looks so often */
+#define NAP_MIN_NS 50000U   /* timer of a sleeping thread whose core is held */
 #define NAP_MAX_NS 400000U
-#define YIELD_LONG_NS 300000U	/* a yield that took so long met somebody who does not give way */
-#define NO_YIELD_NS 2000000U	/* then sleep instead for that long */
+#define YIELD_LONG_NS 300000U /* a yield that took so long met somebody who does not give way */
+#define NO_YIELD_NS 2000000U  /* then sleep instead for that long */
 
 static void class_set(struct dp_core *core, bool fifo)
 {
@@ -110,8 +110,9 @@ static unsigned dp_round(struct dp_core *core, uint64_t now_ns)
 }
 
 /*
- * Sleeps until rung, until the uplink has something, or for timeout_ns. At real-time priority, so that
- * nobody delays the one round that follows: an instance that says it is parked and spins included.
+ * Sleeps until rung, until the uplink has something, or for timeout_ns. At real-time priority, so
+ * that nobody delays the one round that follows: an instance that says it is parked and spins
+ * included.
  */
 static void sleep_rung(struct dp_core *core, uint64_t timeout_ns)
 {

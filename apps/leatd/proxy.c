@@ -217,8 +217,7 @@ static int pub_add(const struct dp_publish *what, int fd, unsigned *ret_id)
 	list_init(&pub->conns);
 	pub->what = *what;
 	pub->watch.fd = fd;
-	pub->watch.ready =
-		what->proto == DP_PUBLISH_UDP ? proxy_udp_ready : proxy_tcp_accept;
+	pub->watch.ready = what->proto == DP_PUBLISH_UDP ? proxy_udp_ready : proxy_tcp_accept;
 	pub->watch.destroy = pub_destroy;
 	pub->id = ++proxy.next_id;
 	r = proxy_watch_add(&pub->watch, EPOLLIN);

@@ -15,8 +15,8 @@
 #include "leat/base/list.h"
 
 #define PROXY_MAX_PUBLISHED 1024U
-#define PROXY_MAX_CONNS 4096U	 /* of one published port */
-#define PROXY_MAX_SESSIONS 1024U /* UDP peers of one published port */
+#define PROXY_MAX_CONNS 4096U     /* of one published port */
+#define PROXY_MAX_SESSIONS 1024U  /* UDP peers of one published port */
 #define PROXY_BUFFER_BYTES 65536U /* unsent bytes that one direction may hold */
 #define PROXY_UDP_IDLE_NS 60000000000ULL
 
@@ -31,7 +31,7 @@ struct proxy_watch {
 
 struct proxy_pub {
 	struct proxy_watch watch; /* the listening socket, or the UDP one */
-	struct list node;	  /* in proxy.pubs */
+	struct list node;         /* in proxy.pubs */
 	unsigned id;
 	struct dp_publish what;
 	struct list conns; /* struct proxy_conn or struct proxy_session */

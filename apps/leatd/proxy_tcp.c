@@ -1,9 +1,10 @@
 /*
  * proxy_tcp.c - connections through published ports.
  *
- * Two sockets and two directions. Bytes pass through one scratch buffer of the thread; only what the
- * other side does not take at once is kept, and while something is kept nothing more is read: so the
- * slower side's window reaches the faster one. An end of stream is passed on as a half close.
+ * Two sockets and two directions. Bytes pass through one scratch buffer of the thread; only what
+ * the other side does not take at once is kept, and while something is kept nothing more is read:
+ * so the slower side's window reaches the faster one. An end of stream is passed on as a half
+ * close.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -28,8 +29,8 @@ struct side {
 	uint8_t *kept;
 	uint32_t kept_bytes;
 	uint32_t kept_at;
-	bool ended;	 /* this side sends no more */
-	bool shut;	 /* we told this side that no more comes */
+	bool ended; /* this side sends no more */
+	bool shut;  /* we told this side that no more comes */
 	bool connecting;
 };
 
@@ -284,9 +285,9 @@ void proxy_tcp_accept(struct proxy_watch *listener, uint32_t events)
 
 	(void)events;
 	for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
-		int fd = pub->nr_conns < PROXY_MAX_CONNS
-				 ? accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
-				 : -1;
+		int fd = pub->nr_conns < PROXY_MAX_CONNS ?
+				 accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) :
+				 -1;
 
 		if (fd < 0) {
 			if (pub->nr_conns >= PROXY_MAX_CONNS ||

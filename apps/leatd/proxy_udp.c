@@ -49,7 +49,8 @@ static void session_ready(struct proxy_watch *watch, uint32_t events)
 		ssize_t n = recv(watch->fd, datagram, sizeof(datagram), 0);
 
 		if (n < 0)
-			return; /* also a refusal by the instance: the peer's next one may do better */
+			return; /* also a refusal by the instance: the peer's next one may do better
+				 */
 		session->used_ns = dp_now_ns();
 		if (sendto(pub->watch.fd, datagram, (size_t)n, MSG_NOSIGNAL,
 			   (struct sockaddr *)&session->peer, sizeof(session->peer)) == n)

@@ -135,10 +135,10 @@ const char *dpu_drop_name(enum dpu_drop drop)
 const char *dpu_reason_name(enum dpu_reason reason)
 {
 	static const char *const names[DPU_REASON_COUNT] = {
-		[DPU_REASON_NONE] = "none",	    [DPU_REASON_SIZE] = "bad_size",
-		[DPU_REASON_LAYOUT] = "bad_layout", [DPU_REASON_FEATURES] = "bad_features",
-		[DPU_REASON_AVAIL] = "avail_jump",  [DPU_REASON_INDEX] = "bad_index",
-		[DPU_REASON_CHAIN] = "bad_chain",   [DPU_REASON_RANGE] = "out_of_window",
+		[DPU_REASON_NONE] = "none",          [DPU_REASON_SIZE] = "bad_size",
+		[DPU_REASON_LAYOUT] = "bad_layout",  [DPU_REASON_FEATURES] = "bad_features",
+		[DPU_REASON_AVAIL] = "avail_jump",   [DPU_REASON_INDEX] = "bad_index",
+		[DPU_REASON_CHAIN] = "bad_chain",    [DPU_REASON_RANGE] = "out_of_window",
 		[DPU_REASON_EMPTY] = "empty_buffer", [DPU_REASON_FLAGS] = "bad_flags",
 		[DPU_REASON_FAULT] = "memory_gone",
 	};

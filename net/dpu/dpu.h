@@ -31,33 +31,33 @@ struct dpu_uplink;
 
 /* Why a frame was dropped. */
 enum dpu_drop {
-	DPU_DROP_NO_FILTER,	/* sender or receiver has no verified filter */
-	DPU_DROP_EGRESS,	/* the sender's filter said no */
-	DPU_DROP_INGRESS,	/* the receiver's filter said no */
-	DPU_DROP_RX_FULL,	/* the receiver has no buffers */
-	DPU_DROP_RX_DOWN,	/* the receiver's driver is not ready, or its queue was stopped */
-	DPU_DROP_TENANT,	/* addressed to another tenant */
-	DPU_DROP_NO_PORT,	/* nobody has that address */
-	DPU_DROP_OFFLOAD,	/* the virtio-net header contradicts the frame */
-	DPU_DROP_LENGTH,	/* shorter than an Ethernet header, or longer than the MTU allows */
-	DPU_DROP_UPLINK_FULL,	/* the uplink did not take it */
-	DPU_DROP_UPLINK_GROUP,	/* broadcast or multicast from the uplink: it belongs to no tenant */
+	DPU_DROP_NO_FILTER,    /* sender or receiver has no verified filter */
+	DPU_DROP_EGRESS,       /* the sender's filter said no */
+	DPU_DROP_INGRESS,      /* the receiver's filter said no */
+	DPU_DROP_RX_FULL,      /* the receiver has no buffers */
+	DPU_DROP_RX_DOWN,      /* the receiver's driver is not ready, or its queue was stopped */
+	DPU_DROP_TENANT,       /* addressed to another tenant */
+	DPU_DROP_NO_PORT,      /* nobody has that address */
+	DPU_DROP_OFFLOAD,      /* the virtio-net header contradicts the frame, or asks too much */
+	DPU_DROP_LENGTH,       /* shorter than an Ethernet header, or longer than the MTU allows */
+	DPU_DROP_UPLINK_FULL,  /* the uplink did not take it */
+	DPU_DROP_UPLINK_GROUP, /* broadcast or multicast from the uplink: it belongs to no tenant */
 	DPU_DROP_COUNT
 };
 
 /* Why a queue was stopped; in abi_netdev.device_reason and in the statistics. */
 enum dpu_reason {
 	DPU_REASON_NONE,
-	DPU_REASON_SIZE,	/* queue size is no power of two, or too large */
-	DPU_REASON_LAYOUT,	/* ring parts misaligned or outside the window's ring area */
-	DPU_REASON_FEATURES,	/* the driver accepted what was not offered, or not VERSION_1 */
-	DPU_REASON_AVAIL,	/* the avail index jumped further than the ring is long */
-	DPU_REASON_INDEX,	/* descriptor index out of range */
-	DPU_REASON_CHAIN,	/* a loop, or more descriptors than a frame may have */
-	DPU_REASON_RANGE,	/* buffer outside the window */
-	DPU_REASON_EMPTY,	/* buffer of length 0, or no room for the virtio-net header */
-	DPU_REASON_FLAGS,	/* write flag wrong for the direction, or an unknown flag */
-	DPU_REASON_FAULT,	/* the window's memory was not there (SIGBUS) */
+	DPU_REASON_SIZE,     /* queue size is no power of two, or too large */
+	DPU_REASON_LAYOUT,   /* ring parts misaligned or outside the window's ring area */
+	DPU_REASON_FEATURES, /* the driver accepted what was not offered, or not VERSION_1 */
+	DPU_REASON_AVAIL,    /* the avail index jumped further than the ring is long */
+	DPU_REASON_INDEX,    /* descriptor index out of range */
+	DPU_REASON_CHAIN,    /* a loop, or more descriptors than a frame may have */
+	DPU_REASON_RANGE,    /* buffer outside the window */
+	DPU_REASON_EMPTY,    /* buffer of length 0, or no room for the virtio-net header */
+	DPU_REASON_FLAGS,    /* write flag wrong for the direction, or an unknown flag */
+	DPU_REASON_FAULT,    /* the window's memory was not there (SIGBUS) */
 	DPU_REASON_COUNT
 };
 
@@ -87,22 +87,23 @@ void dpu_destroy(struct dpu *dpu); /* all ports and uplinks detached; NULL is al
 /* ---- ports ---- */
 
 struct dpu_port_config {
-	uint32_t id; /* instance number, > 0 */
+	uint32_t id;     /* instance number, > 0 */
 	uint32_t tenant; /* > 0 */
-	uint32_t tag;	 /* the filter context's tag word */
+	uint32_t tag;    /* the filter context's tag word */
 	uint8_t mac[6];
 	uint16_t mtu;
 	uint32_t ipv4_be; /* 0: no network; the device then offers no queue */
 	uint32_t gateway_be;
 	uint32_t prefix_len;
 	unsigned nr_queue_pairs; /* 1 .. ABI_MAX_VCPUS */
-	void *window;		 /* mapped shared; stays mapped until detach returned */
+	void *window;            /* mapped shared; stays mapped until detach returned */
 	size_t window_bytes;
 	void *owner; /* for dpu_ops */
 };
 
 /* Writes leatd's half of abi_netdev and makes the port known. -EEXIST: MAC or address in use. */
-int dpu_port_attach(struct dpu *dpu, const struct dpu_port_config *config, struct dpu_port **ret_port);
+int dpu_port_attach(struct dpu *dpu, const struct dpu_port_config *config,
+		    struct dpu_port **ret_port);
 
 /* When it returns no round uses the port or its window any more. NULL is allowed. */
 void dpu_port_detach(struct dpu_port *port);
@@ -121,7 +122,7 @@ int dpu_port_set_filter(struct dpu_port *port, struct ebpf_object *filter);
  * the uplink from then on. One uplink at a time (-EBUSY). Needs dpu_eal_start() to have succeeded.
  */
 int dpu_uplink_attach_tap(struct dpu *dpu, int fd, struct dpu_uplink **ret_uplink);
-void dpu_uplink_detach(struct dpu_uplink *uplink); /* NULL is allowed */
+void dpu_uplink_detach(struct dpu_uplink *uplink);  /* NULL is allowed */
 int dpu_uplink_fd(const struct dpu_uplink *uplink); /* readable when frames wait */
 
 /* ---- rounds ---- */
@@ -160,8 +161,8 @@ struct dpu_queue_stats {
 
 struct dpu_port_stats {
 	unsigned nr_queue_pairs;
-	uint64_t egress_runs;  /* executions of the egress filter */
-	uint64_t ingress_runs; /* of the ingress filter */
+	uint64_t egress_runs;              /* executions of the egress filter */
+	uint64_t ingress_runs;             /* of the ingress filter */
 	uint64_t drops_tx[DPU_DROP_COUNT]; /* frames that this port sent */
 	uint64_t drops_rx[DPU_DROP_COUNT]; /* frames that were for this port */
 };
@@ -183,8 +184,9 @@ void dpu_uplink_stats_get(struct dpu *dpu, struct dpu_uplink_stats *ret_stats);
 /* ---- process-wide ---- */
 
 /*
- * Starts DPDK's environment on the calling thread (which it pins: use one of its own): no hugepages,
- * no PCI, no files, no output. Once per process; takes some 110 ms, nearly all of it DPDK measuring the TSC.
+ * Starts DPDK's environment on the calling thread (which it pins: use one of its own): no
+ * hugepages, no PCI, no files, no output. Once per process; takes some 110 ms, nearly all of it
+ * DPDK measuring the TSC.
  */
 int dpu_eal_start(void);
 

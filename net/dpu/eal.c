@@ -34,8 +34,8 @@ int dpu_eal_start(void)
 	char name[] = "leatd", no_huge[] = "--no-huge", no_shconf[] = "--no-shconf",
 	     no_pci[] = "--no-pci", no_telemetry[] = "--no-telemetry", mem[] = "-m", mem_mb[] = "8",
 	     lcores_opt[] = "--lcores", log_level[] = "--log-level=*:error";
-	char *argv[] = {name,	no_huge, no_shconf,  no_pci, no_telemetry,
-			mem,	mem_mb,	 lcores_opt, lcores, log_level, NULL};
+	char *argv[] = {name,   no_huge,    no_shconf, no_pci,    no_telemetry, mem,
+			mem_mb, lcores_opt, lcores,    log_level, NULL};
 	FILE *null = fopen("/dev/null", "we");
 
 	if (!null)

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Replaces the snapshot by one with `add` and without `remove`; either may be NULL. Holds control. */
+/* Replaces the snapshot by one with `add` and without `remove`; either may be NULL. Holds control.
+ */
 static int table_replace(struct dpu *dpu, struct dpu_port *add, struct dpu_port *gone)
 {
 	struct dpu_table *old = atomic_load_explicit(&dpu->table, memory_order_relaxed);

@@ -17,12 +17,12 @@
 #include "leat/base/bits.h"
 #include "net/dpu/dpu.h"
 
-#define DPU_CHAIN_MAX 128U	  /* descriptors that one frame may have */
-#define DPU_HEAD_BYTES 256U	  /* private copy of a frame's begin */
+#define DPU_CHAIN_MAX 128U           /* descriptors that one frame may have */
+#define DPU_HEAD_BYTES 256U          /* private copy of a frame's begin */
 #define DPU_FRAME_MAX (65535U + 18U) /* a whole IP packet behind a tagged Ethernet header */
-#define DPU_TOUCHED_MAX 64U	  /* receive queues given frames within one poll */
-#define DPU_GROUP_MAX 64U	  /* receivers of one broadcast frame */
-#define DPU_HOLD_NS 200000U	  /* how long a frame waits for a receiver without buffers */
+#define DPU_TOUCHED_MAX 64U          /* receive queues given frames within one poll */
+#define DPU_GROUP_MAX 64U            /* receivers of one broadcast frame */
+#define DPU_HOLD_NS 200000U          /* how long a frame waits for a receiver without buffers */
 #define DPU_ETH_BYTES 14U
 #define DPU_MIN_BYTES 60U
 
@@ -85,7 +85,7 @@ struct dpu_seg {
 /* A frame in flight. Payload behind the head stays in the sender's window until it is copied. */
 struct dpu_frame {
 	struct virtio_net_hdr_mrg_rxbuf hdr; /* judged; what the receiver gets */
-	uint8_t *head;			     /* private */
+	uint8_t *head;                       /* private */
 	uint32_t head_bytes;
 	uint32_t len; /* head and payload */
 	unsigned nr_segs;
@@ -111,8 +111,8 @@ struct dpu_port {
 	_Atomic(struct dpu_filter *) filter;
 	atomic_uint start_lock;
 	_Atomic(uint32_t) started; /* 0: no DRIVER_OK yet, 1: rings bound (release), 2: refused */
-	_Atomic(bool) fault;	   /* set by the SIGBUS handler */
-	uint64_t features;	   /* accepted; valid once started */
+	_Atomic(bool) fault;       /* set by the SIGBUS handler */
+	uint64_t features;         /* accepted; valid once started */
 	dpu_counter drops_tx[DPU_DROP_COUNT];
 	dpu_counter drops_rx[DPU_DROP_COUNT];
 	struct dpu_vq *txq; /* nr_queue_pairs each */
@@ -207,7 +207,8 @@ struct dpu_arp {
 	uint32_t target_ip_be;
 };
 bool dpu_arp_is_request(const struct dpu_frame *frame, struct dpu_arp *ret_arp);
-void dpu_arp_reply(const struct dpu_arp *request, const uint8_t mac[6], struct dpu_frame *ret_frame);
+void dpu_arp_reply(const struct dpu_arp *request, const uint8_t mac[6],
+		   struct dpu_frame *ret_frame);
 
 /* uplink.c */
 int dpu_uplink_send(struct dpu_uplink *uplink, const struct dpu_frame *frame);

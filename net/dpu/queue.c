@@ -84,7 +84,8 @@ bool dpu_txq_pending(const struct dpu_port *port, unsigned queue)
 
 	if (started != 1)
 		return started == 0 && port->config.ipv4_be &&
-		       (__atomic_load_n(&dev->driver_status, __ATOMIC_RELAXED) & ABI_NET_S_DRIVER_OK);
+		       (__atomic_load_n(&dev->driver_status, __ATOMIC_RELAXED) &
+			ABI_NET_S_DRIVER_OK);
 	/* a hint: the poll that follows reads it again with acquire */
 	return atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE &&
 	       __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) != vq->next_avail;
@@ -208,8 +209,8 @@ int dpu_rxq_find(struct dpu_port *port, struct dpu_vq *rxq, uint32_t bytes,
 
 		if (h == max_heads)
 			return -EAGAIN;
-		nr = dpu_vq_peek(port, rxq, (uint16_t)h, true, seg, DPU_CHAIN_MAX - ret_room->nr_segs,
-				 &ret_room->head[h]);
+		nr = dpu_vq_peek(port, rxq, (uint16_t)h, true, seg,
+				 DPU_CHAIN_MAX - ret_room->nr_segs, &ret_room->head[h]);
 		if (nr <= 0)
 			return nr == -EIO ? -EIO : -EAGAIN;
 		if (h == 0 && seg->bytes < DPU_HDR_BYTES) {

@@ -82,6 +82,21 @@ static void drop(struct dpu_port *port, bool tx, enum dpu_drop reason)
 	dpu_count(tx ? &port->drops_tx[reason] : &port->drops_rx[reason], 1);
 }
 
+/* Did the receiver's driver agree to frames that are to be cut yet? */
+static bool can_take(const struct dpu_port *to, const struct dpu_frame *frame)
+{
+	switch (frame->hdr.hdr.gso_type) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return true;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return to->features & ABI_NET_F_GUEST_TSO4;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return to->features & ABI_NET_F_GUEST_TSO6;
+	default:
+		return false;
+	}
+}
+
 /* Runs the receiver's filter, copies, lets go of the landing. */
 static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct dpu_port *to,
 		 struct landing *landing, struct dpu_frame *frame)
@@ -92,6 +107,10 @@ static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct d
 
 	pass = dpu_filter_ingress(to, frame, from, dpu->core[core].now_ns, &rxq->filter_runs,
 				  &reason);
+	if (pass && !can_take(to, frame)) {
+		reason = DPU_DROP_OFFLOAD;
+		pass = false;
+	}
 	if (pass)
 		dpu_rxq_put(rxq, &landing->room, frame);
 	dpu_unlock(&rxq->lock);

@@ -54,9 +54,9 @@ int dpu_uplink_attach_tap(struct dpu *dpu, int fd, struct dpu_uplink **ret_uplin
 		return -ENOMEM;
 	uplink->dpu = dpu;
 	uplink->fd = -1; /* the caller's until we succeed */
-	uplink->pool = rte_pktmbuf_pool_create("leat-uplink", UPLINK_MBUFS, 0, 0,
-					       UPLINK_MBUF_BYTES + RTE_PKTMBUF_HEADROOM,
-					       SOCKET_ID_ANY);
+	uplink->pool =
+		rte_pktmbuf_pool_create("leat-uplink", UPLINK_MBUFS, 0, 0,
+					UPLINK_MBUF_BYTES + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	if (!uplink->pool)
 		goto fail;
 	uplink->mbuf[0] = rte_pktmbuf_alloc(uplink->pool);

@@ -1,7 +1,8 @@
 /*
  * driver.c - a fake instance's driver (driver.h).
  *
- * Each transmit descriptor n has buffer n; a chain is n, n+1, ..., and descriptors are used in turn.
+ * Each transmit descriptor n has buffer n; a chain is n, n+1, ..., and descriptors are used in
+ * turn.
  */
 #include "tests/dpu/driver.h"
 
@@ -124,8 +125,8 @@ unsigned driver_reclaim(struct driver *driver, unsigned pair)
 	return n;
 }
 
-size_t driver_receive(struct driver *driver, unsigned pair, struct virtio_net_hdr_mrg_rxbuf *ret_hdr,
-		      void *frame, size_t room)
+size_t driver_receive(struct driver *driver, unsigned pair,
+		      struct virtio_net_hdr_mrg_rxbuf *ret_hdr, void *frame, size_t room)
 {
 	struct driver_queue *q = &driver->rx[pair];
 	size_t bytes = 0;

@@ -25,7 +25,7 @@ struct driver_queue {
 	struct vring_used *used;
 	uint16_t size;
 	uint16_t used_seen;
-	uint16_t next_desc; /* transmit: where the next chain begins */
+	uint16_t next_desc;   /* transmit: where the next chain begins */
 	uint64_t buffers_off; /* size buffers of DRIVER_BUFFER_BYTES */
 };
 
@@ -57,5 +57,5 @@ bool driver_send(struct driver *driver, unsigned pair, const struct virtio_net_h
 unsigned driver_reclaim(struct driver *driver, unsigned pair);
 
 /* Takes the next frame (header apart) and gives its buffers back: bytes, or 0. */
-size_t driver_receive(struct driver *driver, unsigned pair, struct virtio_net_hdr_mrg_rxbuf *ret_hdr,
-		      void *frame, size_t room);
+size_t driver_receive(struct driver *driver, unsigned pair,
+		      struct virtio_net_hdr_mrg_rxbuf *ret_hdr, void *frame, size_t room);

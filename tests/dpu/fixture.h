@@ -27,7 +27,7 @@ struct fixture {
 
 extern struct fixture fx;
 
-int fixture_setup(void **state);    /* one queue pair each, 32 receive buffers */
+int fixture_setup(void **state); /* one queue pair each, 32 receive buffers */
 int fixture_teardown(void **state);
 
 struct ebpf_object *fixture_filter(const char *name);

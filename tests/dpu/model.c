@@ -51,8 +51,9 @@ static uint32_t ip_of(unsigned i)
 static void frame_make(unsigned from, uint8_t *f)
 {
 	uint32_t src = ip_of(from), dst = ip_of(!from);
-	const uint8_t head[] = {2, 0x1e, 0xa7, 0, 0, (uint8_t)(1 + !from), 2, 0x1e, 0xa7, 0, 0,
-				(uint8_t)(1 + from), 8, 0, 0x45, 0, 0, FRAME_BYTES - 14};
+	const uint8_t head[] = {2, 0x1e, 0xa7, 0, 0, (uint8_t)(1 + !from),
+				2, 0x1e, 0xa7, 0, 0, (uint8_t)(1 + from),
+				8, 0,    0x45, 0, 0, FRAME_BYTES - 14};
 
 	memset(f, 0, FRAME_BYTES);
 	memcpy(f, head, sizeof(head));
@@ -164,9 +165,15 @@ static struct dp_instance *instance_add(unsigned i, const struct driver *driver,
 					struct ebpf_object *filter)
 {
 	struct dp_instance_config config = {
-		.id = 1 + i, .tenant = 1, .nr_vcpus = 1, .window_fd = driver->fd,
-		.mac = {2, 0x1e, 0xa7, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500,
-		.ipv4_be = ip_of(i), .prefix_len = 16, .filter = filter,
+		.id = 1 + i,
+		.tenant = 1,
+		.nr_vcpus = 1,
+		.window_fd = driver->fd,
+		.mac = {2, 0x1e, 0xa7, 0, 0, (uint8_t)(1 + i)},
+		.mtu = 1500,
+		.ipv4_be = ip_of(i),
+		.prefix_len = 16,
+		.filter = filter,
 	};
 	struct dp_instance *inst;
 	int r = dataplane_instance_add(&config, &inst);
@@ -199,8 +206,10 @@ static void report(uint64_t requests, double seconds)
 
 int main(int argc, char **argv)
 {
-	struct dataplane_config config = {.netns = "leat-model", .uplink_name = "leat0",
-					  .uplink_ip_be = 0x0100630a, .uplink_prefix = 16,
+	struct dataplane_config config = {.netns = "leat-model",
+					  .uplink_name = "leat0",
+					  .uplink_ip_be = 0x0100630a,
+					  .uplink_prefix = 16,
 					  .log = log_line};
 	double seconds = argc > 5 ? atof(argv[5]) : 2;
 	struct dp_instance *inst[2];
@@ -209,7 +218,8 @@ int main(int argc, char **argv)
 	pid_t pid[2];
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: %s FILTER.bpf.o [in-flight] [client-ns] [server-ns] [seconds]\n",
+		fprintf(stderr,
+			"usage: %s FILTER.bpf.o [in-flight] [client-ns] [server-ns] [seconds]\n",
 			argv[0]);
 		return 2;
 	}

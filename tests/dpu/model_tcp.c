@@ -1,10 +1,11 @@
 /*
- * model_tcp.c - two instances that are only Leat's own TCP/IP stack, over the real dataplane: what stack
- * and DPU do together before there is a libOS above them.
+ * model_tcp.c - two instances that are only Leat's own TCP/IP stack, over the real dataplane: what
+ *stack and DPU do together before there is a libOS above them.
  *
  *	dpu-model-tcp FILTER.bpf.o rr|bulk [connections] [seconds] [work-ns]
  *
- * rr: every connection sends 40 bytes and waits for 40. bulk: every connection sends as fast as it can.
+ * rr: every connection sends 40 bytes and waits for 40. bulk: every connection sends as fast as it
+ *can.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -195,7 +196,8 @@ static void client_ready(struct conn *conn)
 
 static void sockets_make(bool server)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(PORT),
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(PORT),
 				   .sin_addr.s_addr = htonl(0x0a630003)};
 	int one = 1, r;
 
@@ -205,7 +207,8 @@ static void sockets_make(bool server)
 
 		r = net_socket(me.net, AF_INET, SOCK_STREAM, 0, conn, &conn->sock);
 		if (!r && !server) {
-			net_setsockopt(conn->sock, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof(one));
+			net_setsockopt(conn->sock, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one,
+				       sizeof(one));
 			r = net_connect(conn->sock, (struct sockaddr *)&addr, sizeof(addr));
 			r = r == -EINPROGRESS ? 0 : r;
 		} else if (!r) {
@@ -341,10 +344,16 @@ static void *instance_add(unsigned i, struct ebpf_object *filter, struct dp_inst
 {
 	int fd = memfd_create("window", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct dp_instance_config config = {
-		.id = 1 + i, .tenant = 1, .nr_vcpus = 1, .window_fd = fd,
-		.mac = {2, 0x1e, 0xa7, 0, 0, (uint8_t)(1 + i)}, .mtu = 1500,
-		.ipv4_be = htonl(0x0a630002 + i), .prefix_len = 16,
-		.gateway_be = htonl(0x0a630001), .filter = filter,
+		.id = 1 + i,
+		.tenant = 1,
+		.nr_vcpus = 1,
+		.window_fd = fd,
+		.mac = {2, 0x1e, 0xa7, 0, 0, (uint8_t)(1 + i)},
+		.mtu = 1500,
+		.ipv4_be = htonl(0x0a630002 + i),
+		.prefix_len = 16,
+		.gateway_be = htonl(0x0a630001),
+		.filter = filter,
 	};
 	void *window;
 	int r;
@@ -384,8 +393,10 @@ static void report(double seconds)
 
 int main(int argc, char **argv)
 {
-	struct dataplane_config config = {.netns = "leat-model", .uplink_name = "leat0",
-					  .uplink_ip_be = htonl(0x0a630001), .uplink_prefix = 16,
+	struct dataplane_config config = {.netns = "leat-model",
+					  .uplink_name = "leat0",
+					  .uplink_ip_be = htonl(0x0a630001),
+					  .uplink_prefix = 16,
 					  .log = log_line};
 	double seconds = argc > 4 ? atof(argv[4]) : 2;
 	struct ebpf_object *filter;
@@ -394,7 +405,8 @@ int main(int argc, char **argv)
 	pid_t pid[2];
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: %s FILTER.bpf.o rr|bulk [connections] [seconds] [work-ns]\n",
+		fprintf(stderr,
+			"usage: %s FILTER.bpf.o rr|bulk [connections] [seconds] [work-ns]\n",
 			argv[0]);
 		return 2;
 	}

@@ -1,6 +1,7 @@
 /*
- * The dataplane threads with real windows: grants, deadlines, signals, removal, the uplink, idleness;
- * and published ports against the kernel's sockets. Needs root: it makes a network namespace.
+ * The dataplane threads with real windows: grants, deadlines, signals, removal, the uplink,
+ * idleness; and published ports against the kernel's sockets. Needs root: it makes a network
+ * namespace.
  */
 #include "tests/dpu/fixture.h"
 
@@ -45,8 +46,10 @@ static void log_line(const char *line)
 
 static int group_setup(void **state)
 {
-	struct dataplane_config config = {.netns = netns, .uplink_name = "leat0",
-					  .uplink_ip_be = 0x0100630a, .uplink_prefix = 16,
+	struct dataplane_config config = {.netns = netns,
+					  .uplink_name = "leat0",
+					  .uplink_ip_be = 0x0100630a,
+					  .uplink_prefix = 16,
 					  .log = log_line};
 
 	(void)state;
@@ -71,8 +74,14 @@ static int group_teardown(void **state)
 static struct dp_instance_config config_of(unsigned i)
 {
 	struct dp_instance_config config = {
-		.id = 1 + i, .tenant = 1, .nr_vcpus = 2, .window_fd = driver[i].fd, .mtu = 1500,
-		.ipv4_be = fixture_ip(i), .prefix_len = 16, .filter = filter,
+		.id = 1 + i,
+		.tenant = 1,
+		.nr_vcpus = 2,
+		.window_fd = driver[i].fd,
+		.mtu = 1500,
+		.ipv4_be = fixture_ip(i),
+		.prefix_len = 16,
+		.filter = filter,
 	};
 
 	fixture_mac(i, config.mac);
@@ -212,7 +221,8 @@ static void test_frame_grants(void **state)
 			park(1, 0, 0, ABI_VCPU_PARKED); /* without having looked */
 		}
 		wait_granted(1, 0);
-		for (unsigned ms = 0; !driver_receive(&driver[1], 0, &hdr, got, sizeof(got)); ms++) {
+		for (unsigned ms = 0; !driver_receive(&driver[1], 0, &hdr, got, sizeof(got));
+		     ms++) {
 			assert_true(ms < WAIT_MS);
 			usleep(1000);
 		}
@@ -396,8 +406,8 @@ static void *uplink_socket_make(void *arg)
 	return NULL;
 }
 
-static size_t receive_patiently(unsigned i, struct virtio_net_hdr_mrg_rxbuf *ret_hdr, uint8_t *frame,
-				size_t room)
+static size_t receive_patiently(unsigned i, struct virtio_net_hdr_mrg_rxbuf *ret_hdr,
+				uint8_t *frame, size_t room)
 {
 	size_t bytes;
 
@@ -413,10 +423,12 @@ static size_t receive_patiently(unsigned i, struct virtio_net_hdr_mrg_rxbuf *ret
 /* To the kernel behind the TAP and back: ARP is answered for the instance, sums are left open. */
 static void test_uplink(void **state)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7777),
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(7777),
 				 .sin_addr.s_addr = fixture_ip(0)};
 	struct timeval patience = {.tv_sec = 3};
-	struct virtio_net_hdr open_sum = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34,
+	struct virtio_net_hdr open_sum = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					  .csum_start = 34,
 					  .csum_offset = 6};
 	struct virtio_net_hdr_mrg_rxbuf hdr;
 	uint8_t frame[2048], answer[2048];
@@ -564,7 +576,8 @@ static void server_stop(struct server *server)
 
 static uint16_t free_port(int type)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(addr);
 	int fd = socket(AF_INET, type, 0);
 
@@ -577,8 +590,11 @@ static uint16_t free_port(int type)
 static unsigned publish(enum dp_publish_proto proto, uint16_t host_port, uint16_t guest_port)
 {
 	struct dp_publish what = {
-		.proto = proto, .host_ip_be = htonl(INADDR_LOOPBACK), .host_port = host_port,
-		.guest_ip_be = 0x0100630a, .guest_port = guest_port,
+		.proto = proto,
+		.host_ip_be = htonl(INADDR_LOOPBACK),
+		.host_port = host_port,
+		.guest_ip_be = 0x0100630a,
+		.guest_port = guest_port,
 	};
 	char error[128] = "";
 	unsigned id;
@@ -590,7 +606,8 @@ static unsigned publish(enum dp_publish_proto proto, uint16_t host_port, uint16_
 
 static int client(int type, uint16_t port)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port),
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct timeval patience = {.tv_sec = 10};
 	int fd = socket(AF_INET, type, 0);
@@ -724,8 +741,10 @@ static void test_proxy_port_taken(void **state)
 	uint16_t port = free_port(SOCK_STREAM);
 	unsigned id = publish(DP_PUBLISH_TCP, port, 1), other = 0;
 	struct dp_publish what = {
-		.host_ip_be = htonl(INADDR_LOOPBACK), .host_port = port,
-		.guest_ip_be = 0x0100630a, .guest_port = 1,
+		.host_ip_be = htonl(INADDR_LOOPBACK),
+		.host_port = port,
+		.guest_ip_be = 0x0100630a,
+		.guest_port = 1,
 	};
 	char error[128];
 

@@ -243,8 +243,13 @@ static void test_rx_loop(void **state)
 static void block_refused(struct abi_netq bad, uint64_t features, enum dpu_reason reason)
 {
 	struct dpu_port_config config = {
-		.id = 9, .tenant = 1, .mtu = 1500, .ipv4_be = 0x0900630a, .prefix_len = 16,
-		.nr_queue_pairs = 1, .window_bytes = DRIVER_WINDOW_BYTES,
+		.id = 9,
+		.tenant = 1,
+		.mtu = 1500,
+		.ipv4_be = 0x0900630a,
+		.prefix_len = 16,
+		.nr_queue_pairs = 1,
+		.window_bytes = DRIVER_WINDOW_BYTES,
 		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
 	};
 	struct dpu_queue_stats stats;
@@ -378,8 +383,13 @@ static void test_rewritten_in_flight(void **state)
 static void test_memory_gone(void **state)
 {
 	struct dpu_port_config config = {
-		.id = 9, .tenant = 1, .mtu = 1500, .ipv4_be = 0x0900630a, .prefix_len = 16,
-		.nr_queue_pairs = 1, .window_bytes = DRIVER_WINDOW_BYTES,
+		.id = 9,
+		.tenant = 1,
+		.mtu = 1500,
+		.ipv4_be = 0x0900630a,
+		.prefix_len = 16,
+		.nr_queue_pairs = 1,
+		.window_bytes = DRIVER_WINDOW_BYTES,
 		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
 	};
 	int fd = memfd_create("unsealed", MFD_CLOEXEC);
@@ -432,8 +442,13 @@ static void *rounds(void *arg)
 static void test_removed_under_load(void **state)
 {
 	struct dpu_port_config config = {
-		.id = 2, .tenant = 1, .mtu = 1500, .ipv4_be = fixture_ip(B), .prefix_len = 16,
-		.nr_queue_pairs = 1, .window_bytes = DRIVER_WINDOW_BYTES,
+		.id = 2,
+		.tenant = 1,
+		.mtu = 1500,
+		.ipv4_be = fixture_ip(B),
+		.prefix_len = 16,
+		.nr_queue_pairs = 1,
+		.window_bytes = DRIVER_WINDOW_BYTES,
 	};
 	pthread_t thread;
 

@@ -76,6 +76,48 @@ static void test_gso_passes_whole(void **state)
 	assert_int_equal(fixture_port_stats(B).ingress_runs, 1);
 }
 
+/* A receiver that did not agree to uncut frames gets none. */
+static void test_receiver_without_tso(void **state)
+{
+	struct dpu_port_config config = {
+		.id = 9,
+		.tenant = 1,
+		.mtu = 1500,
+		.ipv4_be = 0x0900630a,
+		.prefix_len = 16,
+		.nr_queue_pairs = 1,
+		.window_bytes = DRIVER_WINDOW_BYTES,
+		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
+		.owner = &(unsigned){B},
+	};
+	struct virtio_net_hdr gso;
+	struct dpu_port_stats stats;
+	struct dpu_port *port;
+	struct driver driver;
+	size_t bytes;
+
+	(void)state;
+	assert_int_equal(driver_create(&driver), 0);
+	config.window = driver.window;
+	assert_int_equal(dpu_port_attach(fx.dpu, &config, &port), 0);
+	assert_int_equal(dpu_port_set_filter(port, fx.filter), 0);
+	driver.dev->device_features &= ~(uint64_t)(ABI_NET_F_GUEST_TSO4 | ABI_NET_F_GUEST_TSO6);
+	driver_start(&driver, 32);
+	for (unsigned i = 0; i < 2; i++) {
+		bytes = fixture_frame(A, B, i ? 1000 : 5000, sent);
+		gso = make_gso(sent, 1448);
+		memcpy(sent, config.mac, 6);
+		memcpy(sent + 30, &config.ipv4_be, 4);
+		assert_true(driver_send(&fx.driver[A], 0, i ? NULL : &gso, sent, bytes, 2048));
+		assert_int_equal(fixture_round(), 1);
+	}
+	assert_int_equal(driver_receive(&driver, 0, &hdr, got, sizeof(got)), 1042);
+	dpu_port_stats_get(port, &stats);
+	assert_int_equal(stats.drops_rx[DPU_DROP_OFFLOAD], 1);
+	dpu_port_detach(port);
+	driver_destroy(&driver);
+}
+
 /* Offload requests that the frame does not bear out. */
 static void test_offload_lies(void **state)
 {
@@ -88,14 +130,30 @@ static void test_offload_lies(void **state)
 	for (unsigned i = 0; i < 8; i++) {
 		bad = good;
 		switch (i) {
-		case 0: bad.gso_type = VIRTIO_NET_HDR_GSO_UDP; break;
-		case 1: bad.gso_type = VIRTIO_NET_HDR_GSO_TCPV6; break;
-		case 2: bad.gso_size = 0; break;
-		case 3: bad.gso_size = 1461; break;
-		case 4: bad.csum_start = 30; break;
-		case 5: bad.csum_offset = 6; break;
-		case 6: bad.flags = 0; break;
-		case 7: bad.gso_type = VIRTIO_NET_HDR_GSO_NONE; break;
+		case 0:
+			bad.gso_type = VIRTIO_NET_HDR_GSO_UDP;
+			break;
+		case 1:
+			bad.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+			break;
+		case 2:
+			bad.gso_size = 0;
+			break;
+		case 3:
+			bad.gso_size = 1461;
+			break;
+		case 4:
+			bad.csum_start = 30;
+			break;
+		case 5:
+			bad.csum_offset = 6;
+			break;
+		case 6:
+			bad.flags = 0;
+			break;
+		case 7:
+			bad.gso_type = VIRTIO_NET_HDR_GSO_NONE;
+			break;
 		}
 		assert_true(driver_send(&fx.driver[A], 0, &bad, sent, bytes, 2048));
 		assert_int_equal(fixture_round(), 1);
@@ -188,7 +246,8 @@ static void test_slow_receiver(void **state)
 	}
 	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 2000));
 	assert_int_equal(fixture_round(), 0);
-	assert_int_equal(fixture_port_stats(A).egress_runs, 32); /* judged when it goes, not before */
+	assert_int_equal(fixture_port_stats(A).egress_runs, 32); /* judged when it goes, not before
+								  */
 	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
 	assert_int_equal(fixture_round(), 1);
 	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 2000));
@@ -235,8 +294,14 @@ static void test_arp_is_answered(void **state)
 static void test_other_tenant(void **state)
 {
 	struct dpu_port_config config = {
-		.id = 9, .tenant = 2, .mtu = 1500, .ipv4_be = 0x0900630a, .prefix_len = 16,
-		.nr_queue_pairs = 1, .window_bytes = DRIVER_WINDOW_BYTES, .owner = &fx.now_ns,
+		.id = 9,
+		.tenant = 2,
+		.mtu = 1500,
+		.ipv4_be = 0x0900630a,
+		.prefix_len = 16,
+		.nr_queue_pairs = 1,
+		.window_bytes = DRIVER_WINDOW_BYTES,
+		.owner = &fx.now_ns,
 		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
 	};
 	struct dpu_port *port;
@@ -270,8 +335,13 @@ static void test_other_tenant(void **state)
 static void test_attach_refuses(void **state)
 {
 	struct dpu_port_config config = {
-		.id = 3, .tenant = 1, .mtu = 1500, .ipv4_be = fixture_ip(A), .prefix_len = 16,
-		.nr_queue_pairs = 1, .window_bytes = DRIVER_WINDOW_BYTES,
+		.id = 3,
+		.tenant = 1,
+		.mtu = 1500,
+		.ipv4_be = fixture_ip(A),
+		.prefix_len = 16,
+		.nr_queue_pairs = 1,
+		.window_bytes = DRIVER_WINDOW_BYTES,
 		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
 	};
 	struct dpu_port *port = NULL;
@@ -295,6 +365,7 @@ int main(void)
 		TEST(test_delivery),
 		TEST(test_ring_wrap),
 		TEST(test_gso_passes_whole),
+		TEST(test_receiver_without_tso),
 		TEST(test_offload_lies),
 		TEST(test_no_filter_no_traffic),
 		TEST(test_packets_equal_executions),

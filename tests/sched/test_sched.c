@@ -370,7 +370,8 @@ static void test_wrong_policy(void **state)
 	assert_int_equal(sched_policy_set(sched, NULL), -22);
 }
 
-/* Seeded chaos: no vcpu is granted twice, none with work is forgotten, detaching at any time is fine. */
+/* Seeded chaos: no vcpu is granted twice, none with work is forgotten, detaching at any time is
+ * fine. */
 static void test_chaos(void **state)
 {
 	uint64_t x = 0x1ea7;
