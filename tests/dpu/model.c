@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2) {
 		fprintf(stderr,
-			"usage: %s FILTER.bpf.o [in-flight] [client-ns] [server-ns] [seconds]\n",
+			"usage: %s FILTER.bpf.o [in-flight [client-ns server-ns [seconds]]]\n",
 			argv[0]);
 		return 2;
 	}
@@ -259,13 +259,12 @@ int main(int argc, char **argv)
 		struct dp_instance_stats stats;
 
 		dataplane_instance_stats(inst[i], &stats);
-		printf("  instance %u: grants %llu moves %llu preempts %llu evictions %llu tx %llu rx %llu rx_full %llu tx_reason %s\n",
+		printf("  instance %u: grants %llu moves %llu preempts %llu evictions %llu rx_full %llu "
+		       "tx_reason %s\n",
 		       i, (unsigned long long)stats.vcpu[0].grants,
 		       (unsigned long long)stats.vcpu[0].moves,
 		       (unsigned long long)stats.vcpu[0].preempts,
 		       (unsigned long long)stats.vcpu[0].evictions,
-		       (unsigned long long)stats.queue[0].tx_packets,
-		       (unsigned long long)stats.queue[0].rx_packets,
 		       (unsigned long long)stats.port.drops_rx[DPU_DROP_RX_FULL],
 		       dpu_reason_name(stats.queue[0].tx_reason));
 		dataplane_instance_remove(inst[i]);

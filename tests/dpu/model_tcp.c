@@ -406,7 +406,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fprintf(stderr,
-			"usage: %s FILTER.bpf.o rr|bulk [connections] [seconds] [work-ns]\n",
+			"usage: %s FILTER.bpf.o rr|bulk [connections [seconds [work-ns]]]\n",
 			argv[0]);
 		return 2;
 	}
