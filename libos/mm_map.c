@@ -17,6 +17,7 @@
 #include "libos/instance.h"
 #include "libos/mm_internal.h"
 
+#define HUGE_PAGE (2UL << 20)
 #define MAP_32BIT_LOW 0x40000000UL
 #define MAP_32BIT_HIGH 0x80000000UL
 
@@ -109,6 +110,13 @@ int mm_choose(struct mm *mm, uint64_t hint, uint64_t len, int flags, uint64_t *r
 		return vma_tree_gap(&mm->tree, len, MAP_32BIT_LOW, MAP_32BIT_HIGH, ret_addr) ?
 			       0 :
 			       -ENOMEM;
+	/* Whole huge pages are placed so that the host can back them with such, as Linux does. */
+	if ((flags & MAP_ANONYMOUS) && len % HUGE_PAGE == 0 &&
+	    vma_tree_gap(&mm->tree, len + HUGE_PAGE - ABI_PAGE_SIZE, ABI_USER_LOW, mm->mmap_base,
+			 ret_addr)) {
+		*ret_addr = align_up(*ret_addr, HUGE_PAGE);
+		return 0;
+	}
 	if (vma_tree_gap(&mm->tree, len, ABI_USER_LOW, mm->mmap_base, ret_addr) ||
 	    vma_tree_gap(&mm->tree, len, mm->mmap_base, ABI_USER_HIGH, ret_addr))
 		return 0;
