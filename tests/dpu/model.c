@@ -196,7 +196,7 @@ static void report(uint64_t requests, double seconds)
 
 	getrusage(RUSAGE_SELF, &own);
 	getrusage(RUSAGE_CHILDREN, &kids);
-	printf("in_flight %u: %.0f requests/s, round trip %.1f us, parks %llu, yields/request %.2f, "
+	printf("in_flight %u: %.0f requests/s, round trip %.1f us, parks %llu, yields each %.2f, "
 	       "cpu: instances %.2f dataplane %.2f cores\n",
 	       in_flight, (double)requests / seconds, seconds * 1e6 * in_flight / (double)requests,
 	       (unsigned long long)shared->parks, (double)shared->yields / (double)requests,
@@ -218,8 +218,7 @@ int main(int argc, char **argv)
 	pid_t pid[2];
 
 	if (argc < 2) {
-		fprintf(stderr,
-			"usage: %s FILTER.bpf.o [in-flight [client-ns server-ns [seconds]]]\n",
+		fprintf(stderr, "usage: %s FILTER [in-flight [client-ns server-ns [seconds]]]\n",
 			argv[0]);
 		return 2;
 	}
@@ -259,7 +258,8 @@ int main(int argc, char **argv)
 		struct dp_instance_stats stats;
 
 		dataplane_instance_stats(inst[i], &stats);
-		printf("  instance %u: grants %llu moves %llu preempts %llu evictions %llu rx_full %llu "
+		printf("  instance %u: grants %llu moves %llu preempts %llu evictions %llu "
+		       "rx_full %llu "
 		       "tx_reason %s\n",
 		       i, (unsigned long long)stats.vcpu[0].grants,
 		       (unsigned long long)stats.vcpu[0].moves,

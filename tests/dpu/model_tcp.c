@@ -273,7 +273,8 @@ static void stats_print(bool server)
 	struct net_stats stats;
 
 	net_stats_get(me.net, &stats);
-	printf("  %s: rx %llu tx %llu packets, retransmits %llu timeouts %llu no_memory %llu ring_full "
+	printf("  %s: rx %llu tx %llu packets, retransmits %llu timeouts %llu "
+	       "no_memory %llu ring_full "
 	       "%llu parks %llu\n",
 	       server ? "server" : "client", (unsigned long long)stats.rx_packets,
 	       (unsigned long long)stats.tx_packets, (unsigned long long)stats.tcp_retransmits,
@@ -405,8 +406,7 @@ int main(int argc, char **argv)
 	pid_t pid[2];
 
 	if (argc < 3) {
-		fprintf(stderr,
-			"usage: %s FILTER.bpf.o rr|bulk [connections [seconds [work-ns]]]\n",
+		fprintf(stderr, "usage: %s FILTER rr|bulk [connections [seconds [work-ns]]]\n",
 			argv[0]);
 		return 2;
 	}
