@@ -136,3 +136,21 @@ char *strrchr(const char *s, int c)
 {
 	return memrchr(s, c, strlen(s) + 1);
 }
+
+size_t strspn(const char *s, const char *accept)
+{
+	const char *p = s;
+
+	while (*p != '\0' && strchr(accept, *p) != NULL)
+		p++;
+	return (size_t)(p - s);
+}
+
+size_t strcspn(const char *s, const char *reject)
+{
+	const char *p = s;
+
+	while (*p != '\0' && strchr(reject, *p) == NULL)
+		p++;
+	return (size_t)(p - s);
+}
