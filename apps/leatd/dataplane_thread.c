@@ -6,7 +6,7 @@
  *	all here give way	take turns with the kthreads by sched_yield
  *	somebody does not	sleep with a short timer, rung when frames wait
  *
- * Figures behind this: ARCHITECTURE.md, "Rounds".
+ * Figures behind this: docs/dataplane.md.
  */
 #include "apps/leatd/dataplane_private.h"
 

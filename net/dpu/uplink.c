@@ -3,7 +3,7 @@
  *
  * A raw TAP and not DPDK's net_tap PMD: with IFF_VNET_HDR a frame of 64 KiB and its unfinished
  * checksum cross to and from the host's kernel as they are, in one system call, where the PMD cuts
- * and sums in software (docs: ARCHITECTURE.md, "Uplinks"). Frames wait in mbufs of DPDK.
+ * and sums in software (figures: docs/dataplane.md). Frames wait in mbufs of DPDK.
  */
 #include "net/dpu/private.h"
 
