@@ -26,10 +26,10 @@ typedef uint64_t (*ebpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64
 typedef uint64_t (*ebpf_native_fn)(uint64_t arg1, const struct ebpf_env *env, uint64_t arg2);
 
 struct ebpf_code {
-	char name[64];	  /* of the function */
+	char name[64];    /* of the function */
 	char section[64]; /* "leat/egress" */
 	struct ebpf_insn *insns;
-	int32_t *lines;	    /* per instruction: index of its source line in the object, or -1 */
+	int32_t *lines;     /* per instruction: index of its source line in the object, or -1 */
 	int32_t *call_maps; /* per call: the only map that it is given, or < 0; by the verifier */
 	uint32_t count;
 	const struct ebpf_prog_type *type;

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const alu_signs[16] = {"+=", "-=", "*=", "/=",  "|=", "&=",	 "<<=", ">>=",
-					  "",	"%=", "^=", "=",   "s>>=", "", "",    ""};
-static const char *const jump_signs[16] = {"",	 "==", ">",  ">=", "&",	  "!=", "s>", "s>=",
-					   "",	 "",   "<",  "<=", "s<", "s<=", "",   ""};
+static const char *const alu_signs[16] = {"+=", "-=", "*=", "/=", "|=",   "&=", "<<=", ">>=",
+					  "",   "%=", "^=", "=",  "s>>=", "",   "",    ""};
+static const char *const jump_signs[16] = {"", "==", ">", ">=", "&",  "!=",  "s>", "s>=",
+					   "", "",   "<", "<=", "s<", "s<=", "",   ""};
 
 static void show_alu(struct ebpf_insn insn, char *buf, size_t size)
 {

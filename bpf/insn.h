@@ -15,7 +15,7 @@ struct ebpf_insn {
 
 _Static_assert(sizeof(struct ebpf_insn) == 8, "an instruction is eight bytes");
 
-#define EBPF_CLASS(code) ((code) & 0x07)
+#define EBPF_CLASS(code) ((code)&0x07)
 enum ebpf_class {
 	EBPF_LD = 0,
 	EBPF_LDX = 1,
@@ -28,7 +28,7 @@ enum ebpf_class {
 };
 
 /* Arithmetic and jumps: operation in the high four bits, source in bit 3. */
-#define EBPF_OP(code) ((code) & 0xf0)
+#define EBPF_OP(code) ((code)&0xf0)
 #define EBPF_K 0x00
 #define EBPF_X 0x08
 
@@ -67,12 +67,12 @@ enum ebpf_jmp_op {
 };
 
 /* Loads and stores: mode in the high three bits, size in bits 3 and 4. */
-#define EBPF_MODE(code) ((code) & 0xe0)
+#define EBPF_MODE(code) ((code)&0xe0)
 #define EBPF_IMM 0x00
 #define EBPF_MEM 0x60
 #define EBPF_MEMSX 0x80
 #define EBPF_ATOMIC 0xc0
-#define EBPF_SIZE(code) ((code) & 0x18)
+#define EBPF_SIZE(code) ((code)&0x18)
 #define EBPF_W 0x00
 #define EBPF_H 0x08
 #define EBPF_B 0x10
@@ -95,7 +95,7 @@ enum ebpf_call_kind { EBPF_CALL_HELPER = 0, EBPF_CALL_LOCAL = 1 };
 #define EBPF_REGS 11
 #define EBPF_STACK_SIZE 512 /* of one function */
 #define EBPF_CALL_DEPTH 8   /* functions active at once */
-#define EBPF_INSNS_MAX 65536
+#define EBPF_INSNS_MAX 32768
 
 static inline unsigned int ebpf_size_bytes(uint8_t code)
 {

@@ -56,41 +56,55 @@ static void store(void *addr, uint8_t code, uint64_t value)
 }
 
 /* Sequentially consistent, as the RFC asks; other threads may run programs on the same maps. */
-#define ATOMIC_OP(type, addr, op, value, expected)                                                  \
-	({                                                                                          \
-		type *p_ = (addr), old_ = (type)(expected), v_ = (type)(value);                     \
-		switch ((op) & ~EBPF_FETCH) {                                                       \
-		case EBPF_ADD:                                                                      \
-			old_ = __atomic_fetch_add(p_, v_, __ATOMIC_SEQ_CST);                        \
-			break;                                                                      \
-		case EBPF_OR:                                                                       \
-			old_ = __atomic_fetch_or(p_, v_, __ATOMIC_SEQ_CST);                         \
-			break;                                                                      \
-		case EBPF_AND:                                                                      \
-			old_ = __atomic_fetch_and(p_, v_, __ATOMIC_SEQ_CST);                        \
-			break;                                                                      \
-		case EBPF_XOR:                                                                      \
-			old_ = __atomic_fetch_xor(p_, v_, __ATOMIC_SEQ_CST);                        \
-			break;                                                                      \
-		case EBPF_XCHG & ~EBPF_FETCH:                                                       \
-			old_ = __atomic_exchange_n(p_, v_, __ATOMIC_SEQ_CST);                       \
-			break;                                                                      \
-		default:                                                                            \
-			__atomic_compare_exchange_n(p_, &old_, v_, false, __ATOMIC_SEQ_CST,         \
-						    __ATOMIC_SEQ_CST);                              \
-		}                                                                                   \
-		(uint64_t) old_;                                                                    \
-	})
+static uint64_t atomic64(uint64_t *at, int32_t op, uint64_t value, uint64_t expected)
+{
+	switch (op & ~EBPF_FETCH) {
+	case EBPF_ADD:
+		return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_OR:
+		return __atomic_fetch_or(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_AND:
+		return __atomic_fetch_and(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_XOR:
+		return __atomic_fetch_xor(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_XCHG & ~EBPF_FETCH:
+		return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);
+	default:
+		__atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST);
+		return expected;
+	}
+}
+
+static uint32_t atomic32(uint32_t *at, int32_t op, uint32_t value, uint32_t expected)
+{
+	switch (op & ~EBPF_FETCH) {
+	case EBPF_ADD:
+		return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_OR:
+		return __atomic_fetch_or(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_AND:
+		return __atomic_fetch_and(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_XOR:
+		return __atomic_fetch_xor(at, value, __ATOMIC_SEQ_CST);
+	case EBPF_XCHG & ~EBPF_FETCH:
+		return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);
+	default:
+		__atomic_compare_exchange_n(at, &expected, value, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST);
+		return expected;
+	}
+}
 
 static void atomic_op(struct ebpf_insn insn, uint64_t *regs)
 {
-	void *addr = (void *)(uintptr_t)(regs[insn.dst] + (uint64_t)(int64_t)insn.off);
+	void *at = (void *)(uintptr_t)(regs[insn.dst] + (uint64_t)(int64_t)insn.off);
 	uint64_t old;
 
 	if (EBPF_SIZE(insn.code) == EBPF_DW)
-		old = ATOMIC_OP(uint64_t, addr, insn.imm, regs[insn.src], regs[0]);
+		old = atomic64(at, insn.imm, regs[insn.src], regs[0]);
 	else
-		old = ATOMIC_OP(uint32_t, addr, insn.imm, regs[insn.src], regs[0]);
+		old = atomic32(at, insn.imm, (uint32_t)regs[insn.src], (uint32_t)regs[0]);
 	if (insn.imm == EBPF_CMPXCHG)
 		regs[0] = old;
 	else if (insn.imm & EBPF_FETCH)
@@ -278,8 +292,8 @@ static void load_store(struct ebpf_insn insn, uint64_t *regs)
 			regs[insn.dst] = load_signed((void *)(uintptr_t)(regs[insn.src] + offset),
 						     insn.code);
 		else
-			regs[insn.dst] = load((void *)(uintptr_t)(regs[insn.src] + offset),
-					      insn.code);
+			regs[insn.dst] =
+				load((void *)(uintptr_t)(regs[insn.src] + offset), insn.code);
 		return;
 	case EBPF_ST:
 		store((void *)(uintptr_t)(regs[insn.dst] + offset), insn.code,
@@ -307,8 +321,8 @@ uint64_t ebpf_interp_run(const struct ebpf_code *code, uint64_t arg1, uint64_t a
 	regs[EBPF_REG_FP] = (uintptr_t)stack[0] + EBPF_STACK_SIZE;
 	for (;;) {
 		struct ebpf_insn insn = code->insns[pc];
-		uint64_t operand = insn.code & EBPF_X ? regs[insn.src] :
-							(uint64_t)(int64_t)insn.imm;
+		uint64_t operand =
+			insn.code & EBPF_X ? regs[insn.src] : (uint64_t)(int64_t)insn.imm;
 
 		switch (EBPF_CLASS(insn.code)) {
 		case EBPF_ALU64:

@@ -2,12 +2,13 @@
  * The compiler to x86-64. One eBPF instruction becomes one to a few machine instructions; registers
  * have fixed places, chosen so that arguments of helpers are where the C ABI wants them:
  *
- *	r0 rax   r1 rdi   r2 rsi   r3 rdx   r4 rcx   r5 r8   r6 rbx   r7 r13   r8 r14   r9 r15   r10 rbp
+ *	r0 rax   r1 rdi   r2 rsi   r3 rdx   r4 rcx   r5 r8   r6 rbx   r7 r13   r8 r14   r9 r15   r10
+ *rbp
  *
  * r12 holds the instance table (struct ebpf_env), so that one piece of code serves every instance;
- * r9, r10 and r11 are scratch. Code is laid out several times until no jump changes its size, written
- * to a fresh mapping, and only then made executable: a page is never writable and executable at once.
- * Only verified programs come here.
+ * r9, r10 and r11 are scratch. Code is laid out several times until no jump changes its size,
+ *written to a fresh mapping, and only then made executable: a page is never writable and executable
+ *at once. Only verified programs come here.
  */
 #include "bpf/jit.h"
 #include "bpf/x86_emit.h"
@@ -23,10 +24,10 @@ struct jit {
 	struct x86_buf out;
 	const struct ebpf_object *obj;
 	const struct ebpf_code *code;
-	uint32_t *offsets;    /* of each instruction in the previous layout, and of the end */
+	uint32_t *offsets; /* of each instruction in the previous layout, and of the end */
 	uint32_t *function_of;
-	uint8_t *saves;	      /* per function: which of r6..r9 it uses */
-	bool long_jumps;      /* layouts did not settle: use the long form everywhere */
+	uint8_t *saves;  /* per function: which of r6..r9 it uses */
+	bool long_jumps; /* layouts did not settle: use the long form everywhere */
 };
 
 static const enum x86_reg places[EBPF_REGS] = {RAX, RDI, RSI, RDX, RCX, R8,
@@ -223,8 +224,7 @@ static void emit_move(struct jit *j, struct ebpf_insn insn)
 	bool wide = is_wide(insn);
 
 	if (!(insn.code & EBPF_X)) {
-		x86_mov_imm(&j->out, dst,
-			    wide ? (uint64_t)(int64_t)insn.imm : (uint32_t)insn.imm);
+		x86_mov_imm(&j->out, dst, wide ? (uint64_t)(int64_t)insn.imm : (uint32_t)insn.imm);
 		return;
 	}
 	switch (insn.off) {
@@ -614,7 +614,8 @@ static int survey(struct jit *j)
 static int make_executable(struct jit *j, struct ebpf_code *code)
 {
 	size_t size = j->out.len;
-	uint8_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *page =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (page == MAP_FAILED)
 		return -ENOMEM;

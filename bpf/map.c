@@ -1,6 +1,6 @@
 /*
- * Arrays and hash maps. All memory is taken when the map is made: a program cannot make it grow, and
- * an address that a lookup returned stays valid until the map is destroyed.
+ * Arrays and hash maps. All memory is taken when the map is made: a program cannot make it grow,
+ * and an address that a lookup returned stays valid until the map is destroyed.
  */
 #include "bpf/map.h"
 

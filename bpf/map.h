@@ -1,4 +1,5 @@
-/* Maps: what programs keep between packets. Definitions belong to an object, storage to an instance. */
+/* Maps: what programs keep between packets. Definitions belong to an object, storage to an
+ * instance. */
 #pragma once
 
 #include "bpf/bpf.h"
@@ -15,7 +16,7 @@ struct ebpf_map_def {
 	uint32_t key_size;
 	uint32_t value_size;
 	uint32_t max_entries;
-	bool read_only;	 /* to programs (.rodata) */
+	bool read_only;   /* to programs (.rodata) */
 	uint8_t *initial; /* NULL, or value_size bytes for the only entry */
 };
 
@@ -42,7 +43,7 @@ void ebpf_map_destroy(struct ebpf_map *map);
 uint8_t *ebpf_map_values(struct ebpf_map *map);
 
 /*
- * Address of the value of @key or NULL. It stays readable and writable for the life of the map, even
- * if the entry is deleted meanwhile and the memory given to another key.
+ * Address of the value of @key or NULL. It stays readable and writable for the life of the map,
+ * even if the entry is deleted meanwhile and the memory given to another key.
  */
 void *ebpf_map_find(struct ebpf_map *map, const void *key);

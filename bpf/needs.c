@@ -1,11 +1,11 @@
 /*
- * Two passes over the control-flow graph before the walk: forwards, which registers may hold pointers
- * (and pointers to the stack); backwards, which are read later, and which can influence an access or a
- * branch. States that differ only in what does not matter need no second proof.
+ * Two passes over the control-flow graph before the walk: forwards, which registers may hold
+ * pointers (and pointers to the stack); backwards, which are read later, and which can influence an
+ * access or a branch. States that differ only in what does not matter need no second proof.
  *
- * A number is "exact" at a point if it may flow into an address, a size, a branch or the stack (whose
- * slots are always compared). It is not if it ends in a map, in the packet, in a result: nothing
- * that the verifier decides depends on it.
+ * A number is "exact" at a point if it may flow into an address, a size, a branch or the stack
+ * (whose slots are always compared). It is not if it ends in a map, in the packet, in a result:
+ * nothing that the verifier decides depends on it.
  */
 #include "bpf/verify_priv.h"
 
@@ -14,9 +14,9 @@
 
 /* No shift: the sanitizers' builds warn of its width. */
 #define REG(i) (reg_bits[i])
-static const uint16_t reg_bits[16] = {1,   2,	4,   8,	  16,	 32,   64,   128,
+static const uint16_t reg_bits[16] = {1,   2,   4,    8,    16,   32,   64,    128,
 				      256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
-#define ARG_REGS 0x3e	 /* r1..r5 */
+#define ARG_REGS 0x3e     /* r1..r5 */
 #define SCRATCH_REGS 0x3f /* r0..r5 */
 
 static uint16_t put(uint16_t set, unsigned int reg, bool in)

@@ -1,4 +1,5 @@
-/* Life of objects and instances: opened, verified, prepared, shared; maps of their own per instance. */
+/* Life of objects and instances: opened, verified, prepared, shared; maps of their own per
+ * instance. */
 #include "bpf/object.h"
 #include "bpf/disasm.h"
 #include "bpf/jit.h"

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #define UNUSED __attribute__((unused))
-#define HELPER_ARGS(a, b, c, d, e)                                                                  \
+#define HELPER_ARGS(a, b, c, d, e)                                                                 \
 	(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,                               \
 	 const struct ebpf_env *env UNUSED)
 
@@ -54,41 +54,42 @@ static uint64_t helper_get_prandom_u32 HELPER_ARGS(a UNUSED, b UNUSED, c UNUSED,
 }
 
 const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
-	[BPF_FUNC_map_lookup_elem] = {"map_lookup_elem", helper_map_lookup, RET_VALUE_OR_NULL,
-				      {ARG_MAP, ARG_KEY}, false, false},
-	[BPF_FUNC_map_update_elem] = {"map_update_elem", helper_map_update, RET_SCALAR,
-				      {ARG_MAP, ARG_KEY, ARG_VALUE, ARG_SCALAR}, false, true},
-	[BPF_FUNC_map_delete_elem] = {"map_delete_elem", helper_map_delete, RET_SCALAR,
-				      {ARG_MAP, ARG_KEY}, false, true},
-	[BPF_FUNC_ktime_get_ns] = {"ktime_get_ns", helper_ktime_get_ns, RET_SCALAR, {0}, false, false},
-	[BPF_FUNC_get_prandom_u32] = {"get_prandom_u32", helper_get_prandom_u32, RET_SCALAR, {0},
-				      false, false},
+	[BPF_FUNC_map_lookup_elem] = {"map_lookup_elem",
+				      helper_map_lookup,
+				      RET_VALUE_OR_NULL,
+				      {ARG_MAP, ARG_KEY},
+				      false,
+				      false},
+	[BPF_FUNC_map_update_elem] = {"map_update_elem",
+				      helper_map_update,
+				      RET_SCALAR,
+				      {ARG_MAP, ARG_KEY, ARG_VALUE, ARG_SCALAR},
+				      false,
+				      true},
+	[BPF_FUNC_map_delete_elem] =
+		{"map_delete_elem", helper_map_delete, RET_SCALAR, {ARG_MAP, ARG_KEY}, false, true},
+	[BPF_FUNC_ktime_get_ns] =
+		{"ktime_get_ns", helper_ktime_get_ns, RET_SCALAR, {0}, false, false},
+	[BPF_FUNC_get_prandom_u32] =
+		{"get_prandom_u32", helper_get_prandom_u32, RET_SCALAR, {0}, false, false},
 };
 
-#define FIELD(member, kind)                                                                         \
+#define FIELD(member, kind)                                                                        \
 	{                                                                                          \
-		offsetof(struct leat_pkt_ctx, member),                                             \
-			sizeof(((struct leat_pkt_ctx *)0)->member), kind, false                    \
+		offsetof(struct leat_pkt_ctx, member), sizeof(((struct leat_pkt_ctx *)0)->member), \
+			kind, false                                                                \
 	}
 
 static const struct ebpf_ctx_field leat_pkt_fields[] = {
-	FIELD(data, FIELD_PKT),
-	FIELD(data_end, FIELD_PKT_END),
-	FIELD(now_ns, FIELD_SCALAR),
-	FIELD(len, FIELD_SCALAR),
-	FIELD(instance, FIELD_SCALAR),
-	FIELD(tenant, FIELD_SCALAR),
-	FIELD(port, FIELD_SCALAR),
-	FIELD(peer_tenant, FIELD_SCALAR),
-	FIELD(gso_size, FIELD_SCALAR),
-	FIELD(flags, FIELD_SCALAR),
-	FIELD(tag, FIELD_SCALAR),
-	{0},
+	FIELD(data, FIELD_PKT),     FIELD(data_end, FIELD_PKT_END),   FIELD(now_ns, FIELD_SCALAR),
+	FIELD(len, FIELD_SCALAR),   FIELD(instance, FIELD_SCALAR),    FIELD(tenant, FIELD_SCALAR),
+	FIELD(port, FIELD_SCALAR),  FIELD(peer_tenant, FIELD_SCALAR), FIELD(gso_size, FIELD_SCALAR),
+	FIELD(flags, FIELD_SCALAR), FIELD(tag, FIELD_SCALAR),         {0},
 };
 
 static const uint8_t leat_pkt_helpers[] = {
-	BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem,  BPF_FUNC_map_delete_elem,
-	BPF_FUNC_ktime_get_ns,	  BPF_FUNC_get_prandom_u32, 0,
+	BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem,
+	BPF_FUNC_ktime_get_ns,    BPF_FUNC_get_prandom_u32, 0,
 };
 
 static const struct ebpf_prog_type prog_types[] = {

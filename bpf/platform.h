@@ -9,15 +9,15 @@
 
 enum ebpf_arg {
 	ARG_NONE = 0,
-	ARG_SCALAR,	 /* any number; a pointer would leak its address */
-	ARG_MAP,	 /* a map, by the constant that names it */
-	ARG_KEY,	 /* initialised memory of the map's key size */
-	ARG_VALUE,	 /* initialised memory of the map's value size */
-	ARG_MEM,	 /* initialised memory; its size is the next argument */
-	ARG_MEM_OUT,	 /* memory that the helper fills; its size is the next argument */
-	ARG_SIZE,	 /* size of the memory before it, at least 1 */
+	ARG_SCALAR,       /* any number; a pointer would leak its address */
+	ARG_MAP,          /* a map, by the constant that names it */
+	ARG_KEY,          /* initialised memory of the map's key size */
+	ARG_VALUE,        /* initialised memory of the map's value size */
+	ARG_MEM,          /* initialised memory; its size is the next argument */
+	ARG_MEM_OUT,      /* memory that the helper fills; its size is the next argument */
+	ARG_SIZE,         /* size of the memory before it, at least 1 */
 	ARG_SIZE_OR_ZERO, /* the same, 0 allowed */
-	ARG_CTX,	 /* the program's context, unchanged */
+	ARG_CTX,          /* the program's context, unchanged */
 };
 
 enum ebpf_ret {
@@ -28,7 +28,7 @@ enum ebpf_ret {
 struct ebpf_helper {
 	const char *name;
 	ebpf_helper_fn fn; /* NULL: known to the verifier only, cannot be run here */
-	uint8_t ret;	   /* enum ebpf_ret */
+	uint8_t ret;       /* enum ebpf_ret */
 	uint8_t args[5];   /* enum ebpf_arg */
 	bool moves_packet; /* packet pointers die */
 	bool changes_map;  /* not for read-only ones */
@@ -52,9 +52,9 @@ struct ebpf_ctx_field {
 };
 
 struct ebpf_prog_type {
-	const char *section;		     /* section name, or its beginning up to a '/' */
+	const char *section;                 /* section name, or its beginning up to a '/' */
 	const struct ebpf_ctx_field *fields; /* sorted by off, ends with size 0 */
-	const uint8_t *helpers;		     /* allowed ones, ends with 0 */
+	const uint8_t *helpers;              /* allowed ones, ends with 0 */
 	bool packet_writable;
 };
 

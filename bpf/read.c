@@ -1,84 +1,59 @@
 /*
- * From ELF bytes to an object: maps and BTF through libbpf, code and relocations through libelf
- * (libbpf relocates only while it loads into a kernel). Each program is flattened: its function
- * first, then every function that it calls, so that verifier and compiler see one array.
+ * From ELF bytes to an object: maps by their BTF definitions and data sections, code and
+ * relocations, source lines. Each program is flattened: its function first, then every function
+ * that it calls, so that verifier and compiler see one array.
+ *
+ * Not through libbpf: libbpf 1.1 crashes on some objects with a single bit flipped, and leatd,
+ * which is root, reads objects that tenants hand in. A test compares the two readers on sound
+ * objects.
  */
+#include "bpf/read_btf.h"
+#include "bpf/read_elf.h"
 #include "bpf/object.h"
 
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-#include <elf.h>
 #include <errno.h>
-#include <gelf.h>
-#include <libelf.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ELF_SIZE_MAX (16u << 20)
-#define SECTIONS_MAX 256
 #define LINES_MAX 65536
 
-#define R_BPF_64 1     /* a 64-bit constant: a map, or an address in a data section */
-#define R_BPF_CALL 10  /* a call of a function in another section */
+#define R_BPF_64 1    /* a 64-bit constant: a map, or an address in a data section */
+#define R_BPF_CALL 10 /* a call of a function in another section */
 
 struct section {
-	const char *name;
-	const struct ebpf_insn *insns; /* executable ones only */
-	size_t insn_count;
-	Elf_Data *relocs;
+	const uint8_t *code; /* of executable ones */
+	uint32_t insn_count;
+	uint32_t *reloc_of; /* per instruction: 1 + index into the section's relocations */
+	uint32_t *line_of;  /* per instruction: 1 + index into the object's lines */
+	const uint8_t *relocs;
+	size_t reloc_count;
 	int map; /* index of the map that holds this data section, or -1 */
-};
-
-struct source_line {
-	uint32_t section;
-	uint32_t insn;
-	uint32_t line; /* index into the object's lines */
 };
 
 struct reader {
 	struct ebpf_object *obj;
-	struct bpf_object *lib;
-	Elf *elf;
-	struct section sections[SECTIONS_MAX];
-	size_t section_count;
-	size_t maps_section; /* index of ".maps", 0 if there is none */
-	Elf_Data *symbols;
-	size_t symbol_names; /* string table of the symbols */
-	struct source_line *lines; /* in the order of .BTF.ext: by section, then by instruction */
-	size_t line_count;
+	struct elf_view elf;
+	struct btf_view btf;
+	struct section sections[ELF_SECTIONS_MAX];
+	uint32_t maps_section; /* index of ".maps", 0 if there is none */
 	char *log;
 	size_t log_size;
 };
 
-/* One function being flattened into a program. */
+/* Where an instruction was in the file. */
 struct origin {
 	uint32_t section;
 	uint32_t insn;
 };
 
+/* A program in the making. */
 struct flat {
 	struct ebpf_insn *insns;
 	struct origin *origins;
 	size_t count;
 };
-
-static _Thread_local char *libbpf_log;
-static _Thread_local size_t libbpf_log_size;
-
-__attribute__((format(printf, 2, 0))) static int
-capture_log(enum libbpf_print_level level, const char *format, va_list args)
-{
-	if (level != LIBBPF_WARN || !libbpf_log || !libbpf_log_size)
-		return 0;
-	return vsnprintf(libbpf_log, libbpf_log_size, format, args);
-}
-
-static void capture_init(void)
-{
-	libbpf_set_print(capture_log);
-}
 
 static int fail(const struct reader *r, int err, const char *what, const char *name)
 {
@@ -86,167 +61,167 @@ static int fail(const struct reader *r, int err, const char *what, const char *n
 	return err;
 }
 
-static int read_map(struct reader *r, const struct bpf_map *map)
+static int add_map(struct reader *r, const struct ebpf_map_def *def)
 {
-	struct ebpf_map_def *def = &r->obj->maps[r->obj->map_count];
-	const char *name = bpf_map__name(map);
-	const void *initial;
-	size_t size = 0;
 	int err;
 
 	if (r->obj->map_count == EBPF_MAPS_MAX)
-		return fail(r, -ENOTSUP, "more maps than an object may have", name);
-	snprintf(def->name, sizeof(def->name), "%s", name);
-	def->type = (uint32_t)bpf_map__type(map);
-	def->key_size = bpf_map__key_size(map);
-	def->value_size = bpf_map__value_size(map);
-	def->max_entries = bpf_map__max_entries(map);
-	def->read_only = bpf_map__map_flags(map) & BPF_F_RDONLY_PROG;
+		return fail(r, -ENOTSUP, "more maps than an object may have", def->name);
 	err = ebpf_map_def_check(def);
 	if (err)
-		return fail(r, err, "a map of a type or size that Leat does not have", name);
-	r->obj->map_count++;
-	if (!bpf_map__is_internal(map))
-		return 0;
-	initial = bpf_map__initial_value((struct bpf_map *)(uintptr_t)map, &size);
-	if (!initial)
-		return 0;
-	if (size > def->value_size || def->max_entries != 1)
-		return fail(r, -EINVAL, "a data section of a wrong size", name);
-	def->initial = calloc(1, def->value_size);
-	if (!def->initial)
-		return -ENOMEM;
-	memcpy(def->initial, initial, size);
+		return fail(r, err, "a map of a type or size that Leat does not have", def->name);
+	r->obj->maps[r->obj->map_count++] = *def;
 	return 0;
 }
 
 static int read_maps(struct reader *r)
 {
-	struct bpf_map *map;
+	struct ebpf_map_def def;
+	struct btf_map map;
+	uint32_t i;
+	int found;
+
+	for (i = 0; (found = btf_map_at(&r->btf, i, &map)) > 0; i++) {
+		def = (struct ebpf_map_def){
+			.type = map.type,
+			.key_size = map.key_size,
+			.value_size = map.value_size,
+			.max_entries = map.max_entries,
+			.read_only = map.flags & BPF_F_RDONLY_PROG,
+		};
+		snprintf(def.name, sizeof(def.name), "%s", map.name);
+		found = add_map(r, &def);
+		if (found)
+			return found;
+	}
+	return found ? fail(r, found, "a map definition that Leat does not understand", "") : 0;
+}
+
+/* .data, .rodata and .bss become arrays of one value, named after their section. */
+static int read_data(struct reader *r, uint32_t index)
+{
+	const char *name = elf_section_name(&r->elf, index);
+	struct ebpf_map_def def = {.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .max_entries = 1};
+	size_t size;
+	const uint8_t *data = elf_data(&r->elf, index, &size);
 	int err;
 
-	bpf_object__for_each_map(map, r->lib)
-	{
-		err = read_map(r, map);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* libbpf names the map of .rodata "leat.rodata", and that of .rodata.x ".rodata.x". */
-static int data_section_map(const struct reader *r, const char *section)
-{
-	size_t i, n = strlen(section), m;
-
-	if (strncmp(section, ".data", 5) && strncmp(section, ".rodata", 7) &&
-	    strncmp(section, ".bss", 4))
-		return -1;
-	for (i = 0; i < r->obj->map_count; i++) {
-		m = strlen(r->obj->maps[i].name);
-		if (m >= n && strcmp(r->obj->maps[i].name + m - n, section) == 0)
-			return (int)i;
-	}
-	return -1;
-}
-
-static int read_code_section(struct reader *r, struct section *section, Elf_Scn *scn)
-{
-	Elf_Data *data = elf_getdata(scn, NULL);
-
-	if (!data || !data->d_buf)
+	r->sections[index].map = -1;
+	if ((strncmp(name, ".data", 5) && strncmp(name, ".rodata", 7) &&
+	     strncmp(name, ".bss", 4)) ||
+	    r->elf.sections[index].sh_size == 0)
 		return 0;
-	if (data->d_size % sizeof(struct ebpf_insn) || (uintptr_t)data->d_buf % 8)
-		return fail(r, -EINVAL, "a code section of a broken size", section->name);
-	section->insns = data->d_buf;
-	section->insn_count = data->d_size / sizeof(struct ebpf_insn);
+	if (r->elf.sections[index].sh_size > EBPF_VALUE_SIZE_MAX)
+		return fail(r, -E2BIG, "a data section that is too big", name);
+	def.value_size = (uint32_t)r->elf.sections[index].sh_size;
+	def.read_only = strncmp(name, ".rodata", 7) == 0;
+	snprintf(def.name, sizeof(def.name), "%s", name);
+	err = add_map(r, &def);
+	if (err)
+		return err;
+	r->sections[index].map = (int)r->obj->map_count - 1;
+	if (!data)
+		return 0;
+	r->obj->maps[r->obj->map_count - 1].initial = malloc(size);
+	if (!r->obj->maps[r->obj->map_count - 1].initial)
+		return -ENOMEM;
+	memcpy(r->obj->maps[r->obj->map_count - 1].initial, data, size);
 	return 0;
 }
 
-static int read_section(struct reader *r, Elf_Scn *scn, size_t names)
+static int read_code(struct reader *r, uint32_t index)
 {
-	size_t index = elf_ndxscn(scn);
 	struct section *section = &r->sections[index];
-	GElf_Shdr header;
+	const Elf64_Shdr *header = &r->elf.sections[index];
+	size_t size;
 
-	if (index >= SECTIONS_MAX || !gelf_getshdr(scn, &header))
-		return fail(r, -EINVAL, "too many sections, or a broken one", "");
-	section->name = elf_strptr(r->elf, names, header.sh_name);
-	if (!section->name)
-		return fail(r, -EINVAL, "a section without a name", "");
-	section->map = data_section_map(r, section->name);
-	if (index >= r->section_count)
-		r->section_count = index + 1;
-	if (strcmp(section->name, ".maps") == 0)
-		r->maps_section = index;
-	if (header.sh_type == SHT_SYMTAB) {
-		r->symbols = elf_getdata(scn, NULL);
-		r->symbol_names = header.sh_link;
+	if (header->sh_type != SHT_PROGBITS || !(header->sh_flags & SHF_EXECINSTR))
+		return 0;
+	section->code = elf_data(&r->elf, index, &size);
+	if (!section->code || size == 0)
+		return 0;
+	if (size % sizeof(struct ebpf_insn) || size / sizeof(struct ebpf_insn) > EBPF_INSNS_MAX)
+		return fail(r, -EINVAL, "a code section of a broken size",
+			    elf_section_name(&r->elf, index));
+	section->insn_count = (uint32_t)(size / sizeof(struct ebpf_insn));
+	section->reloc_of = calloc(section->insn_count, sizeof(*section->reloc_of));
+	section->line_of = calloc(section->insn_count, sizeof(*section->line_of));
+	return section->reloc_of && section->line_of ? 0 : -ENOMEM;
+}
+
+/* The relocations of a code section, by instruction. */
+static int read_relocs(struct reader *r, uint32_t index)
+{
+	const Elf64_Shdr *header = &r->elf.sections[index];
+	struct section *section;
+	Elf64_Rel reloc;
+	size_t size, i;
+
+	if ((header->sh_type != SHT_REL && header->sh_type != SHT_RELA) ||
+	    header->sh_info >= r->elf.section_count || !r->sections[header->sh_info].code)
+		return 0;
+	section = &r->sections[header->sh_info];
+	if (header->sh_type == SHT_RELA || section->relocs)
+		return fail(r, -ENOTSUP, "relocations of an unknown kind",
+			    elf_section_name(&r->elf, index));
+	section->relocs = elf_data(&r->elf, index, &size);
+	section->reloc_count = section->relocs ? size / sizeof(reloc) : 0;
+	for (i = 0; i < section->reloc_count; i++) {
+		memcpy(&reloc, section->relocs + i * sizeof(reloc), sizeof(reloc));
+		if (reloc.r_offset % 8 || reloc.r_offset / 8 >= section->insn_count)
+			return fail(r, -EINVAL, "a relocation outside its section",
+				    elf_section_name(&r->elf, index));
+		section->reloc_of[reloc.r_offset / 8] = (uint32_t)(i + 1);
 	}
-	if (header.sh_type == SHT_REL && header.sh_info < SECTIONS_MAX)
-		r->sections[header.sh_info].relocs = elf_getdata(scn, NULL);
-	if (header.sh_type == SHT_PROGBITS && (header.sh_flags & SHF_EXECINSTR))
-		return read_code_section(r, section, scn);
 	return 0;
 }
 
 static int read_sections(struct reader *r)
 {
-	Elf_Scn *scn = NULL;
-	size_t names;
-	int err;
+	uint32_t i;
+	int err = 0;
 
-	if (elf_getshdrstrndx(r->elf, &names))
-		return fail(r, -EINVAL, "no section names", "");
-	while ((scn = elf_nextscn(r->elf, scn))) {
-		err = read_section(r, scn, names);
-		if (err)
-			return err;
+	r->maps_section = elf_find_section(&r->elf, ".maps");
+	for (i = 1; i < r->elf.section_count && !err; i++) {
+		err = read_data(r, i);
+		if (!err)
+			err = read_code(r, i);
 	}
-	if (!r->symbols)
-		return fail(r, -EINVAL, "no symbol table", "");
-	return 0;
+	for (i = 1; i < r->elf.section_count && !err; i++)
+		err = read_relocs(r, i);
+	return err;
 }
 
-static bool symbol_at(const struct reader *r, size_t index, GElf_Sym *ret_symbol)
+static bool is_function(const struct reader *r, const Elf64_Sym *symbol)
 {
-	return index <= INT32_MAX && gelf_getsym(r->symbols, (int)index, ret_symbol);
+	return ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
+	       symbol->st_shndx < r->elf.section_count && r->sections[symbol->st_shndx].code;
 }
 
-static const char *symbol_name(const struct reader *r, const GElf_Sym *symbol)
+/* The function that begins at an instruction. */
+static bool find_function(const struct reader *r, struct origin at, Elf64_Sym *ret_symbol)
 {
-	const char *name = elf_strptr(r->elf, r->symbol_names, symbol->st_name);
+	uint32_t i;
 
-	return name ? name : "";
-}
-
-/* The function symbol that covers an instruction. */
-static bool find_function(const struct reader *r, size_t section, uint64_t insn,
-			  GElf_Sym *ret_symbol)
-{
-	size_t i;
-
-	for (i = 0; symbol_at(r, i, ret_symbol); i++) {
-		uint64_t start = ret_symbol->st_value / 8, count = ret_symbol->st_size / 8;
-
-		if (GELF_ST_TYPE(ret_symbol->st_info) == STT_FUNC &&
-		    ret_symbol->st_shndx == section && insn >= start && insn - start < count)
+	for (i = 0; elf_symbol(&r->elf, i, ret_symbol); i++)
+		if (is_function(r, ret_symbol) && ret_symbol->st_shndx == at.section &&
+		    ret_symbol->st_value == (uint64_t)at.insn * 8)
 			return true;
-	}
 	return false;
 }
 
-static int append_function(const struct reader *r, struct flat *flat, size_t section,
-			   const GElf_Sym *symbol)
+static int append_function(const struct reader *r, struct flat *flat, const Elf64_Sym *symbol)
 {
-	const struct section *from = &r->sections[section];
+	const struct section *from = &r->sections[symbol->st_shndx];
 	uint64_t start = symbol->st_value / 8, count = symbol->st_size / 8, i;
+	const char *name = elf_symbol_name(&r->elf, symbol);
 	void *memory;
 
-	if (start > from->insn_count || count > from->insn_count - start || count == 0)
-		return fail(r, -EINVAL, "a function outside its section", symbol_name(r, symbol));
+	if (symbol->st_value % 8 || symbol->st_size % 8 || start > from->insn_count ||
+	    count > from->insn_count - start || count == 0)
+		return fail(r, -EINVAL, "a function outside its section", name);
 	if (flat->count + count > EBPF_INSNS_MAX)
-		return fail(r, -E2BIG, "too many instructions", symbol_name(r, symbol));
+		return fail(r, -E2BIG, "too many instructions", name);
 	memory = reallocarray(flat->insns, flat->count + count, sizeof(*flat->insns));
 	if (!memory)
 		return -ENOMEM;
@@ -255,25 +230,23 @@ static int append_function(const struct reader *r, struct flat *flat, size_t sec
 	if (!memory)
 		return -ENOMEM;
 	flat->origins = memory;
-	memcpy(flat->insns + flat->count, from->insns + start, count * sizeof(*flat->insns));
+	memcpy(flat->insns + flat->count, from->code + start * 8, count * 8);
 	for (i = 0; i < count; i++)
 		flat->origins[flat->count + i] =
-			(struct origin){(uint32_t)section, (uint32_t)(start + i)};
+			(struct origin){symbol->st_shndx, (uint32_t)(start + i)};
 	flat->count += count;
 	return 0;
 }
 
-static bool find_reloc(const struct reader *r, struct origin origin, GElf_Rel *ret_reloc)
+static bool find_reloc(const struct reader *r, struct origin origin, Elf64_Rel *ret_reloc)
 {
-	Elf_Data *data = r->sections[origin.section].relocs;
-	int i;
+	const struct section *section = &r->sections[origin.section];
+	uint32_t index = section->reloc_of[origin.insn];
 
-	if (!data)
+	if (!index)
 		return false;
-	for (i = 0; gelf_getrel(data, i, ret_reloc); i++)
-		if (ret_reloc->r_offset == (uint64_t)origin.insn * 8)
-			return true;
-	return false;
+	memcpy(ret_reloc, section->relocs + (index - 1) * sizeof(*ret_reloc), sizeof(*ret_reloc));
+	return true;
 }
 
 static int map_by_name(const struct reader *r, const char *name)
@@ -287,15 +260,15 @@ static int map_by_name(const struct reader *r, const char *name)
 }
 
 static int relocate_constant(const struct reader *r, struct flat *flat, size_t pc,
-			     const GElf_Sym *symbol)
+			     const Elf64_Sym *symbol)
 {
 	struct ebpf_insn *insn = &flat->insns[pc];
-	const char *name = symbol_name(r, symbol);
+	const char *name = elf_symbol_name(&r->elf, symbol);
 	int map;
 
 	if (insn->code != EBPF_LDDW || pc + 1 >= flat->count)
 		return fail(r, -EINVAL, "an address where no 64-bit constant is", name);
-	if (symbol->st_shndx >= r->section_count)
+	if (symbol->st_shndx == 0 || symbol->st_shndx >= r->elf.section_count)
 		return fail(r, -ENOTSUP, "an external symbol", name);
 	if (symbol->st_shndx == r->maps_section) {
 		map = map_by_name(r, name);
@@ -304,7 +277,7 @@ static int relocate_constant(const struct reader *r, struct flat *flat, size_t p
 	} else {
 		map = r->sections[symbol->st_shndx].map;
 		insn->src = EBPF_LDDW_VALUE;
-		insn[1].imm = (int32_t)(symbol->st_value + (uint32_t)insn->imm);
+		insn[1].imm = (int32_t)((uint32_t)symbol->st_value + (uint32_t)insn->imm);
 	}
 	if (map < 0)
 		return fail(r, -ENOTSUP, "an address that is neither a map nor data", name);
@@ -318,19 +291,19 @@ static int call_target(const struct reader *r, const struct flat *flat, size_t p
 {
 	struct origin origin = flat->origins[pc];
 	int64_t insn = (int64_t)origin.insn + 1 + flat->insns[pc].imm;
-	GElf_Rel reloc;
-	GElf_Sym symbol;
+	Elf64_Rel reloc;
+	Elf64_Sym symbol;
 
 	if (find_reloc(r, origin, &reloc)) {
-		if (GELF_R_TYPE(reloc.r_info) != R_BPF_CALL ||
-		    !symbol_at(r, GELF_R_SYM(reloc.r_info), &symbol) ||
-		    symbol.st_shndx >= r->section_count)
+		if (ELF64_R_TYPE(reloc.r_info) != R_BPF_CALL ||
+		    !elf_symbol(&r->elf, (uint32_t)ELF64_R_SYM(reloc.r_info), &symbol) ||
+		    symbol.st_shndx >= r->elf.section_count || symbol.st_value > UINT32_MAX)
 			return fail(r, -ENOTSUP, "a call of an external function", "");
 		origin.section = symbol.st_shndx;
 		/* imm is the offset from the symbol in instructions, less one */
 		insn = (int64_t)(symbol.st_value / 8) + flat->insns[pc].imm + 1;
 	}
-	if (insn < 0 || (uint64_t)insn >= r->sections[origin.section].insn_count)
+	if (insn < 0 || insn >= r->sections[origin.section].insn_count)
 		return fail(r, -EINVAL, "a call to outside its section", "");
 	*ret_target = (struct origin){origin.section, (uint32_t)insn};
 	return 0;
@@ -339,7 +312,7 @@ static int call_target(const struct reader *r, const struct flat *flat, size_t p
 static int relocate_call(const struct reader *r, struct flat *flat, size_t pc)
 {
 	struct origin target;
-	GElf_Sym symbol;
+	Elf64_Sym symbol;
 	size_t i;
 	int err = call_target(r, flat, pc, &target);
 
@@ -350,10 +323,9 @@ static int relocate_call(const struct reader *r, struct flat *flat, size_t pc)
 		    flat->origins[i].insn == target.insn)
 			break;
 	if (i == flat->count) {
-		if (!find_function(r, target.section, target.insn, &symbol) ||
-		    symbol.st_value / 8 != target.insn)
+		if (!find_function(r, target, &symbol))
 			return fail(r, -EINVAL, "a call to where no function begins", "");
-		err = append_function(r, flat, target.section, &symbol);
+		err = append_function(r, flat, &symbol);
 		if (err)
 			return err;
 	}
@@ -363,8 +335,8 @@ static int relocate_call(const struct reader *r, struct flat *flat, size_t pc)
 
 static int relocate(const struct reader *r, struct flat *flat)
 {
-	GElf_Rel reloc;
-	GElf_Sym symbol;
+	Elf64_Rel reloc;
+	Elf64_Sym symbol;
 	size_t pc;
 	int err = 0;
 
@@ -375,8 +347,8 @@ static int relocate(const struct reader *r, struct flat *flat)
 		if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL) {
 			err = relocate_call(r, flat, pc);
 		} else if (find_reloc(r, flat->origins[pc], &reloc)) {
-			if (GELF_R_TYPE(reloc.r_info) != R_BPF_64 ||
-			    !symbol_at(r, GELF_R_SYM(reloc.r_info), &symbol))
+			if (ELF64_R_TYPE(reloc.r_info) != R_BPF_64 ||
+			    !elf_symbol(&r->elf, (uint32_t)ELF64_R_SYM(reloc.r_info), &symbol))
 				return fail(r, -ENOTSUP, "a relocation of an unknown kind", "");
 			err = relocate_constant(r, flat, pc, &symbol);
 		} else if (insn.code == EBPF_LDDW && insn.src != EBPF_LDDW_IMM) {
@@ -386,17 +358,6 @@ static int relocate(const struct reader *r, struct flat *flat)
 			pc++;
 	}
 	return err;
-}
-
-static int32_t line_of(const struct reader *r, struct origin origin)
-{
-	int32_t best = -1;
-	size_t i;
-
-	for (i = 0; i < r->line_count; i++)
-		if (r->lines[i].section == origin.section && r->lines[i].insn <= origin.insn)
-			best = (int32_t)r->lines[i].line;
-	return best;
 }
 
 static int take_flat(const struct reader *r, struct flat *flat, struct ebpf_code *code)
@@ -413,17 +374,20 @@ static int take_flat(const struct reader *r, struct flat *flat, struct ebpf_code
 	code->lines = calloc(flat->count, sizeof(*code->lines));
 	if (!code->lines)
 		return -ENOMEM;
-	for (i = 0; i < flat->count; i++)
-		code->lines[i] = line_of(r, flat->origins[i]);
+	for (i = 0; i < flat->count; i++) {
+		struct origin origin = flat->origins[i];
+
+		code->lines[i] = (int32_t)r->sections[origin.section].line_of[origin.insn] - 1;
+	}
 	code->count = (uint32_t)flat->count;
 	code->insns = flat->insns;
 	flat->insns = NULL;
 	return 0;
 }
 
-static int read_prog(struct reader *r, const GElf_Sym *symbol)
+static int read_prog(struct reader *r, const Elf64_Sym *symbol)
 {
-	const char *section = r->sections[symbol->st_shndx].name;
+	const char *section = elf_section_name(&r->elf, symbol->st_shndx);
 	struct flat flat = {0};
 	struct ebpf_code *code;
 	int err;
@@ -431,13 +395,13 @@ static int read_prog(struct reader *r, const GElf_Sym *symbol)
 	if (r->obj->prog_count == EBPF_PROGS_MAX)
 		return fail(r, -ENOTSUP, "more programs than an object may have", section);
 	code = &r->obj->progs[r->obj->prog_count];
-	snprintf(code->name, sizeof(code->name), "%s", symbol_name(r, symbol));
+	snprintf(code->name, sizeof(code->name), "%s", elf_symbol_name(&r->elf, symbol));
 	snprintf(code->section, sizeof(code->section), "%s", section);
 	code->type = ebpf_prog_type_find(section);
 	if (!code->type)
 		return fail(r, -ENOTSUP, "a section that names no kind of program", section);
 	r->obj->prog_count++;
-	err = append_function(r, &flat, symbol->st_shndx, symbol);
+	err = append_function(r, &flat, symbol);
 	if (!err)
 		err = relocate(r, &flat);
 	if (!err)
@@ -447,20 +411,16 @@ static int read_prog(struct reader *r, const GElf_Sym *symbol)
 	return err;
 }
 
+/* Programs are the global functions outside .text; functions in .text are called by them. */
 static int read_progs(struct reader *r)
 {
-	GElf_Sym symbol;
-	size_t i;
+	Elf64_Sym symbol;
+	uint32_t i;
 	int err;
 
-	for (i = 0; symbol_at(r, i, &symbol); i++) {
-		if (GELF_ST_TYPE(symbol.st_info) != STT_FUNC ||
-		    GELF_ST_BIND(symbol.st_info) == STB_LOCAL ||
-		    symbol.st_shndx >= r->section_count || symbol.st_value % 8 ||
-		    symbol.st_size % 8)
-			continue;
-		if (!r->sections[symbol.st_shndx].insns ||
-		    strcmp(r->sections[symbol.st_shndx].name, ".text") == 0)
+	for (i = 0; elf_symbol(&r->elf, i, &symbol); i++) {
+		if (!is_function(r, &symbol) || ELF64_ST_BIND(symbol.st_info) == STB_LOCAL ||
+		    strcmp(elf_section_name(&r->elf, symbol.st_shndx), ".text") == 0)
 			continue;
 		err = read_prog(r, &symbol);
 		if (err)
@@ -471,68 +431,66 @@ static int read_progs(struct reader *r)
 	return 0;
 }
 
-static int add_line(struct reader *r, const struct btf *btf, size_t section,
-		    const struct bpf_line_info *info)
-{
-	struct ebpf_object *obj = r->obj;
-	const char *file = btf__str_by_offset(btf, info->file_name_off);
-	const char *text = btf__str_by_offset(btf, info->line_off);
-	struct ebpf_line *line = &obj->lines[obj->line_count];
+/* One record of a source line: it begins at an instruction and holds until the next record. */
+struct line_record {
+	uint32_t insn_off, file_name, line, line_col;
+};
 
-	if (!file || !text)
+static int add_line(struct reader *r, struct section *section, const struct line_record *record)
+{
+	const char *file = btf_string(&r->btf, record->file_name);
+	const char *text = btf_string(&r->btf, record->line);
+	struct ebpf_line *line = &r->obj->lines[r->obj->line_count];
+
+	if (!file || !text || record->insn_off / 8 >= section->insn_count ||
+	    r->obj->line_count == LINES_MAX)
 		return 0;
 	line->file = strndup(file, EBPF_LOG_LINE);
 	line->text = strndup(text + strspn(text, " \t"), EBPF_LOG_LINE);
-	line->number = info->line_col >> 10;
-	r->lines[r->line_count++] = (struct source_line){
-		(uint32_t)section, info->insn_off / 8, obj->line_count};
-	obj->line_count++;
+	line->number = record->line_col >> 10;
+	r->obj->line_count++;
+	section->line_of[record->insn_off / 8] = r->obj->line_count;
 	return line->file && line->text ? 0 : -ENOMEM;
 }
 
-static size_t section_by_name(const struct reader *r, const char *name)
+/* Instructions without a record of their own belong to the one before. */
+static void spread_lines(struct section *section)
 {
-	size_t i;
+	uint32_t i;
 
-	for (i = 0; name && i < r->section_count; i++)
-		if (r->sections[i].name && strcmp(r->sections[i].name, name) == 0)
-			return i;
-	return 0;
+	for (i = 1; i < section->insn_count; i++)
+		if (!section->line_of[i])
+			section->line_of[i] = section->line_of[i - 1];
 }
 
-/* Line records: u32 record size, then per section {u32 name, u32 count, records}. */
-static int read_line_records(struct reader *r, const struct btf *btf, const uint8_t *data,
-			     size_t size)
+/* u32 record size, then per section {u32 name, u32 count, records} */
+static int read_line_records(struct reader *r, const uint8_t *data, size_t size)
 {
-	uint32_t record_size, head[2], i;
-	struct bpf_line_info info;
+	uint32_t record_size, head[2], i, index;
+	struct line_record record;
+	struct section none = {.insn_count = 0}, *section;
+	const char *name;
 	int err = 0;
 
-	if (size < 4)
-		return 0;
 	memcpy(&record_size, data, 4);
 	data += 4;
 	size -= 4;
-	if (record_size < sizeof(info))
+	if (record_size < sizeof(record))
 		return 0;
-	r->obj->lines = calloc(LINES_MAX, sizeof(*r->obj->lines));
-	r->lines = calloc(LINES_MAX, sizeof(*r->lines));
-	if (!r->obj->lines || !r->lines)
-		return -ENOMEM;
 	while (size >= sizeof(head) && !err) {
-		size_t section;
-
 		memcpy(head, data, sizeof(head));
 		data += sizeof(head);
 		size -= sizeof(head);
-		section = section_by_name(r, btf__str_by_offset(btf, head[0]));
+		name = btf_string(&r->btf, head[0]);
+		index = name ? elf_find_section(&r->elf, name) : 0;
+		section = index && r->sections[index].code ? &r->sections[index] : &none;
 		for (i = 0; i < head[1] && size >= record_size && !err; i++) {
-			memcpy(&info, data, sizeof(info));
+			memcpy(&record, data, sizeof(record));
 			data += record_size;
 			size -= record_size;
-			if (r->line_count < LINES_MAX)
-				err = add_line(r, btf, section, &info);
+			err = add_line(r, section, &record);
 		}
+		spread_lines(section);
 	}
 	return err;
 }
@@ -540,43 +498,46 @@ static int read_line_records(struct reader *r, const struct btf *btf, const uint
 /* Source lines are for reports only: an object without them, or with odd ones, is fine. */
 static int read_lines(struct reader *r)
 {
-	size_t i = section_by_name(r, ".BTF.ext");
-	struct btf *btf = bpf_object__btf(r->lib);
 	struct {
 		uint16_t magic;
-		uint8_t version;
-		uint8_t flags;
-		uint32_t hdr_len;
-		uint32_t func_info_off;
-		uint32_t func_info_len;
-		uint32_t line_info_off;
-		uint32_t line_info_len;
+		uint8_t version, flags;
+		uint32_t header_len, func_off, func_len, line_off, line_len;
 	} head;
-	Elf_Data *data;
+	uint32_t index = elf_find_section(&r->elf, ".BTF.ext");
+	const uint8_t *data;
 	uint64_t start;
+	size_t size;
 
-	data = i ? elf_getdata(elf_getscn(r->elf, i), NULL) : NULL;
-	if (!btf || !data || !data->d_buf || data->d_size < sizeof(head))
+	data = index ? elf_data(&r->elf, index, &size) : NULL;
+	if (!data || size < sizeof(head))
 		return 0;
-	memcpy(&head, data->d_buf, sizeof(head));
-	start = (uint64_t)head.hdr_len + head.line_info_off;
-	if (start > data->d_size || head.line_info_len > data->d_size - start)
+	memcpy(&head, data, sizeof(head));
+	start = (uint64_t)head.header_len + head.line_off;
+	if (start > size || head.line_len > size - start || head.line_len < 4)
 		return 0;
-	return read_line_records(r, btf, (const uint8_t *)data->d_buf + start, head.line_info_len);
+	/* no record is shorter than 16 bytes */
+	r->obj->lines = calloc(head.line_len / 16 + 1, sizeof(*r->obj->lines));
+	if (!r->obj->lines)
+		return -ENOMEM;
+	return read_line_records(r, data + start, head.line_len);
 }
 
-static int read_all(struct reader *r, char *image, size_t size)
+static int read_all(struct reader *r, const void *bytes, size_t size)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "leat");
-	int err;
+	const char *reason;
+	const uint8_t *btf;
+	size_t btf_size;
+	uint32_t index;
+	int err = elf_open(&r->elf, bytes, size, &reason);
 
-	r->lib = bpf_object__open_mem(image, size, &opts);
-	if (!r->lib)
-		return -EINVAL; /* libbpf has said why */
-	elf_version(EV_CURRENT);
-	r->elf = elf_memory(image, size);
-	if (!r->elf || gelf_getclass(r->elf) != ELFCLASS64)
-		return fail(r, -EINVAL, "not a 64-bit ELF file", "");
+	if (err)
+		return fail(r, err, reason, "");
+	index = elf_find_section(&r->elf, ".BTF");
+	btf = index ? elf_data(&r->elf, index, &btf_size) : NULL;
+	if (btf)
+		err = btf_open(&r->btf, btf, btf_size);
+	if (err)
+		return fail(r, err, "broken BTF", "");
 	err = read_maps(r);
 	if (!err)
 		err = read_sections(r);
@@ -590,30 +551,24 @@ static int read_all(struct reader *r, char *image, size_t size)
 int ebpf_object_read(const void *elf, size_t size, struct ebpf_object *obj, char *log,
 		     size_t log_size)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct reader *r;
-	char *image;
-	int err = -ENOMEM;
+	uint32_t i;
+	int err;
 
 	if (size > ELF_SIZE_MAX)
 		return -E2BIG;
-	pthread_once(&once, capture_init);
-	libbpf_log = log;
-	libbpf_log_size = log_size;
 	r = calloc(1, sizeof(*r));
-	image = malloc(size ? size : 1); /* libelf wants memory that it may write to */
-	if (r && image) {
-		memcpy(image, elf, size);
-		r->obj = obj;
-		r->log = log;
-		r->log_size = log_size;
-		err = read_all(r, image, size);
-		elf_end(r->elf);
-		bpf_object__close(r->lib);
-		free(r->lines);
+	if (!r)
+		return -ENOMEM;
+	r->obj = obj;
+	r->log = log;
+	r->log_size = log_size;
+	err = read_all(r, elf, size);
+	for (i = 0; i < ELF_SECTIONS_MAX; i++) {
+		free(r->sections[i].reloc_of);
+		free(r->sections[i].line_of);
 	}
-	free(image);
+	btf_close(&r->btf);
 	free(r);
-	libbpf_log = NULL;
 	return err;
 }

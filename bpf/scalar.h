@@ -1,7 +1,7 @@
 /*
  * What the verifier knows of a number: known bits, and intervals, signed and unsigned, of the whole
- * and of its low half. Every operation over-approximates: the result holds for every pair of concrete
- * values. The operations on one width are parametrised by it, so that tests can check them
+ * and of its low half. Every operation over-approximates: the result holds for every pair of
+ * concrete values. The operations on one width are parametrised by it, so that tests can check them
  * exhaustively at a few bits.
  */
 #pragma once
@@ -47,8 +47,8 @@ struct tnum tnum_range(uint64_t min, uint64_t max);
 struct range range_full(unsigned int width);
 
 /*
- * A binary operation of EBPF_ALU kind (not MOV, END, NEG, signed division) on numbers of @width bits.
- * Shifts take their count modulo the width.
+ * A binary operation of EBPF_ALU kind (not MOV, END, NEG, signed division) on numbers of @width
+ * bits. Shifts take their count modulo the width.
  */
 struct tnum tnum_op(unsigned int width, uint8_t op, struct tnum a, struct tnum b);
 struct range range_op(unsigned int width, uint8_t op, const struct range *a, const struct range *b);

@@ -1,6 +1,6 @@
 /*
- * Known bits ("tristate numbers"): transfer functions after Vishwanathan et al., "Sound, precise and
- * fast abstract interpretation with tristate numbers" (CGO 2022).
+ * Known bits ("tristate numbers"): transfer functions after Vishwanathan et al., "Sound, precise
+ * and fast abstract interpretation with tristate numbers" (CGO 2022).
  */
 #include "bpf/scalar.h"
 

@@ -1,4 +1,5 @@
-/* Arithmetic: numbers by the abstract domain, pointers by adding and subtracting bounded numbers. */
+/* Arithmetic: numbers by the abstract domain, pointers by adding and subtracting bounded numbers.
+ */
 #include "bpf/verify_priv.h"
 
 static const char *const cure_bound =

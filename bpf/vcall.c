@@ -7,7 +7,7 @@
 /* What the arguments checked so far say about the later ones. */
 struct call {
 	const struct ebpf_helper *helper;
-	int map; /* index, -1: none yet */
+	int map;            /* index, -1: none yet */
 	struct vreg memory; /* an ARG_MEM waiting for its size */
 	uint8_t memory_kind;
 };
@@ -62,7 +62,8 @@ static int check_arg(struct verifier *v, struct call *call, unsigned int index)
 	switch (arg) {
 	case ARG_SCALAR:
 		if (vreg_is_pointer(reg))
-			return verify_fail(v, "pass a number", "a pointer where a number is wanted");
+			return verify_fail(v, "pass a number",
+					   "a pointer where a number is wanted");
 		return 0;
 	case ARG_MAP:
 		if (reg->type != V_MAP)

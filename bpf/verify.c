@@ -1,6 +1,6 @@
 /*
- * The verifier: proves that a program touches only its own memory, reads nothing that was not written,
- * tells nobody an address, and ends.
+ * The verifier: proves that a program touches only its own memory, reads nothing that was not
+ * written, tells nobody an address, and ends.
  *
  * It walks every path from the first instruction with an abstract state (vstate.h), depth first.
  * Where control flow joins it keeps the states that it has seen: a path that arrives with a state
@@ -44,9 +44,8 @@ int verify_push(struct verifier *v, struct vstate *state, uint32_t pc)
 
 	if (v->pending_count == v->pending_room) {
 		want = v->pending_room ? v->pending_room * 2 : 64;
-		room = want > VERIFY_PENDING_MAX ?
-			       NULL :
-			       realloc(v->pending, want * sizeof(*v->pending));
+		room = want > VERIFY_PENDING_MAX ? NULL :
+						   realloc(v->pending, want * sizeof(*v->pending));
 		if (!room) {
 			vstate_finish(state);
 			return fail_budget(v, "too many branches wait to be walked");
@@ -119,8 +118,8 @@ static int add_node(struct verifier *v)
 }
 
 /*
- * The first state at a join is always kept; later ones the more rarely the more there are, so that a
- * long loop uses up the budget of steps before that of states.
+ * The first state at a join is always kept; later ones the more rarely the more there are, so that
+ * a long loop uses up the budget of steps before that of states.
  */
 static bool worth_keeping(const struct verifier *v)
 {
@@ -138,9 +137,10 @@ static int visit_join(struct verifier *v)
 
 		if (seen->open) {
 			if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, NULL))
-				return verify_fail(v, "make the loop count towards a constant bound",
-						   "the program can come back here with nothing changed: "
-						   "a loop without end");
+				return verify_fail(
+					v, "make the loop count towards a constant bound",
+					"the program can come back here with nothing changed: "
+					"a loop without end");
 			continue;
 		}
 		if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, seen->read.bits)) {
@@ -226,7 +226,8 @@ static int walk_path(struct verifier *v)
 
 	for (;;) {
 		if (++v->steps > VERIFY_STEPS_MAX)
-			return fail_budget(v, "the paths through the program are too many or too long");
+			return fail_budget(
+				v, "the paths through the program are too many or too long");
 		if (v->joins[v->pc].here) {
 			err = visit_join(v);
 			if (err)
@@ -260,7 +261,8 @@ static int walk(struct verifier *v)
 	return err;
 }
 
-/* Functions are the program and the targets of its local calls; control leaves them by exit only. */
+/* Functions are the program and the targets of its local calls; control leaves them by exit only.
+ */
 static int check_functions(struct verifier *v, const bool *starts)
 {
 	uint32_t pc, function = 0, last = 0;

@@ -7,10 +7,10 @@
 
 #include <errno.h>
 
-#define VERIFY_STEPS_MAX 1000000 /* instructions walked, over all paths */
-#define VERIFY_NODES_MAX 16384   /* states kept for pruning: bounds the memory of a proof */
-#define VERIFY_NODES_AT 24	 /* of them at one instruction */
-#define VERIFY_PENDING_MAX 8192	 /* branches not walked yet */
+#define VERIFY_STEPS_MAX 1000000    /* instructions walked, over all paths */
+#define VERIFY_NODES_MAX 16384      /* states kept for pruning: bounds the memory of a proof */
+#define VERIFY_NODES_AT 24          /* of them at one instruction */
+#define VERIFY_PENDING_MAX 8192     /* branches not walked yet */
 #define VERIFY_OFFSET_MAX (1 << 29) /* of a pointer from its base */
 
 /* Of ebpf_code.call_maps: not reached yet; reached with different maps. */
@@ -19,8 +19,8 @@
 
 /*
  * A set of half slots (four bytes) of every active function's stack. What a path reads of the stack
- * is noted in the states that it came through, up to where it was written last: a finished state then
- * knows which of its stack mattered, and only that is compared.
+ * is noted in the states that it came through, up to where it was written last: a finished state
+ * then knows which of its stack mattered, and only that is compared.
  */
 #define STACK_HALVES (EBPF_STACK_SIZE / 4)
 struct vhalves {
@@ -28,19 +28,19 @@ struct vhalves {
 };
 
 /*
- * A state seen at a join of control flow. It is the parent of the states reached next; when every path
- * from it has ended safely (open == 0) it can prove others.
+ * A state seen at a join of control flow. It is the parent of the states reached next; when every
+ * path from it has ended safely (open == 0) it can prove others.
  */
 struct vnode {
 	struct vnode *parent;
 	struct vnode *next; /* of all nodes, for the end */
 	struct vstate state;
 	uint32_t pc;
-	uint32_t open;	   /* paths below it that have not ended */
-	uint64_t distance; /* instructions from the parent */
-	uint64_t cost;	   /* of the longest path from here to the end */
+	uint32_t open;          /* paths below it that have not ended */
+	uint64_t distance;      /* instructions from the parent */
+	uint64_t cost;          /* of the longest path from here to the end */
 	struct vhalves written; /* between the parent and here */
-	struct vhalves read;	/* later, before being written */
+	struct vhalves read;    /* later, before being written */
 };
 
 struct vbranch {

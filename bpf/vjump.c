@@ -36,8 +36,8 @@ static bool narrow(struct vstate *state, struct ebpf_insn insn, bool taken,
 	const struct vreg *regs = vstate_top(state)->regs;
 
 	ret_operands->a = regs[insn.dst].var;
-	ret_operands->b = insn.code & EBPF_X ? regs[insn.src].var :
-					       scalar_const((uint64_t)(int64_t)insn.imm);
+	ret_operands->b =
+		insn.code & EBPF_X ? regs[insn.src].var : scalar_const((uint64_t)(int64_t)insn.imm);
 	return scalar_assume(insn, taken, &ret_operands->a, &ret_operands->b);
 }
 

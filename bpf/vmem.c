@@ -13,10 +13,10 @@ static int packet_area(struct verifier *v, const struct vreg *reg, int64_t off, 
 		return verify_fail(v, "the offset must not be negative",
 				   "bytes before the packet would be reached");
 	if (first + (int64_t)size > (int64_t)reg->range)
-		return verify_fail(v,
-				   "compare first: if ((void *)(hdr + 1) > data_end) return LEAT_DROP;",
-				   "%u bytes at packet offset %+lld, but only %u are known to be there",
-				   size, (long long)first, reg->range);
+		return verify_fail(
+			v, "compare first: if ((void *)(hdr + 1) > data_end) return LEAT_DROP;",
+			"%u bytes at packet offset %+lld, but only %u are known to be there", size,
+			(long long)first, reg->range);
 	return 0;
 }
 
@@ -81,7 +81,8 @@ static int context_load(struct verifier *v, const struct vreg *base, struct ebpf
 	struct scalar value = scalar_sized(size);
 
 	if (!field)
-		return verify_fail(v, "read whole fields of the context, as its header declares them",
+		return verify_fail(v,
+				   "read whole fields of the context, as its header declares them",
 				   "no field of the context covers %u bytes at %lld", size,
 				   (long long)off);
 	if (field->kind == FIELD_SCALAR) {
@@ -130,7 +131,8 @@ static int context_store(struct verifier *v, const struct vreg *base, struct ebp
 		return verify_fail(v, "only fields that the platform declares writable, whole",
 				   "the context would be changed at %lld", (long long)off);
 	if (vreg_is_pointer(value))
-		return verify_fail(v, "store numbers only", "a pointer would leak into the context");
+		return verify_fail(v, "store numbers only",
+				   "a pointer would leak into the context");
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * The stack: eight-byte slots that hold a whole register or single bytes. A pointer is in a slot whole
- * or not at all: overwriting part of it leaves the rest unwritten.
+ * The stack: eight-byte slots that hold a whole register or single bytes. A pointer is in a slot
+ * whole or not at all: overwriting part of it leaves the rest unwritten.
  */
 #include "bpf/verify_priv.h"
 
@@ -22,8 +22,9 @@ static int span_of(struct verifier *v, const struct vreg *base, int64_t off, uin
 	int64_t high = base->off + off + base->var.r64.smax + EBPF_STACK_SIZE + (int64_t)size;
 
 	if (size == 0 || low < 0 || high > EBPF_STACK_SIZE)
-		return verify_fail(v, cure_stack, "%u bytes at r10%+lld..%+lld are not in the stack",
-				   size, (long long)(low - EBPF_STACK_SIZE),
+		return verify_fail(v, cure_stack,
+				   "%u bytes at r10%+lld..%+lld are not in the stack", size,
+				   (long long)(low - EBPF_STACK_SIZE),
 				   (long long)(high - EBPF_STACK_SIZE));
 	*ret_span = (struct span){(uint32_t)low, (uint32_t)(high - 1), scalar_is_const(&base->var)};
 	return 0;
@@ -232,7 +233,7 @@ int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_i
 	if (err)
 		return err;
 	slot = slot_index(span.first) < frame->slot_count ? &frame->slots[slot_index(span.first)] :
-							   NULL;
+							    NULL;
 	if (slot && slot->spilled && span.fixed && span.first % 8 == 0 && size == 8) {
 		note_span_read(v, base->frame, &span);
 		if (slot->reg.type == V_SCALAR && !slot->reg.id && !scalar_is_const(&slot->reg.var))

@@ -9,7 +9,7 @@
 
 /* What an id of the seen state may stand for, besides ids of the present one. */
 #define ID_CONSTANT (UINT64_C(1) << 63) /* | the constant */
-#define ID_SINGLE (UINT64_C(1) << 62)	/* | a number that is used once */
+#define ID_SINGLE (UINT64_C(1) << 62)   /* | a number that is used once */
 
 /*
  * Which id of the present state stands for which id of the seen one. Two seen ids may stand for the
@@ -230,8 +230,8 @@ bool vstate_covers(const struct vstate *seen, const struct vstate *now, const st
 		if (!top && seen->frames[i + 1]->return_pc != at)
 			return false;
 		if (!frame_covers(seen->frames[i], now->frames[i],
-				  top ? needs[at].live : needs[at].live & kept,
-				  needs[at].exact, read ? read[i] : NULL, &ids))
+				  top ? needs[at].live : needs[at].live & kept, needs[at].exact,
+				  read ? read[i] : NULL, &ids))
 			return false;
 	}
 	return true;

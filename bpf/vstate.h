@@ -1,6 +1,7 @@
 /*
- * The verifier's picture of a running program: what each register and each eight bytes of stack hold,
- * for every active function. Also when one picture covers another, which is what makes the walk end.
+ * The verifier's picture of a running program: what each register and each eight bytes of stack
+ * hold, for every active function. Also when one picture covers another, which is what makes the
+ * walk end.
  */
 #pragma once
 
@@ -10,13 +11,13 @@
 #define STACK_SLOTS (EBPF_STACK_SIZE / 8)
 
 enum vtype {
-	V_NONE = 0,	 /* never written: may not be read */
+	V_NONE = 0, /* never written: may not be read */
 	V_SCALAR,
 	V_CTX,
 	V_STACK,
 	V_PKT,
 	V_PKT_END,
-	V_VALUE,	 /* into a value of a map */
+	V_VALUE,         /* into a value of a map */
 	V_VALUE_OR_NULL, /* what a lookup returned, not compared with 0 yet */
 	V_MAP,
 };
@@ -38,15 +39,15 @@ struct vreg {
 
 struct vslot {
 	uint8_t spilled; /* reg holds all eight bytes; else single bytes as below */
-	uint8_t init;	 /* bit per byte: written */
-	uint8_t zero;	 /* bit per byte: known to be 0 */
+	uint8_t init;    /* bit per byte: written */
+	uint8_t zero;    /* bit per byte: known to be 0 */
 	struct vreg reg;
 };
 
 struct vframe {
 	struct vreg regs[EBPF_REGS];
 	uint32_t return_pc;
-	uint32_t slot_count; /* slots from the top of the stack down that may hold something */
+	uint32_t slot_count;  /* slots from the top of the stack down that may hold something */
 	struct vslot slots[]; /* slot i: bytes fp - 8 * (i + 1) .. fp - 8 * i - 1 */
 };
 
@@ -87,14 +88,15 @@ void vstate_each(struct vstate *state, void (*visit)(struct vreg *reg, void *arg
 
 /* Which registers matter at an instruction: bit i is register i. */
 struct vneed {
-	uint16_t live;	 /* may be read */
-	uint16_t exact;	 /* its value can decide what is safe or where control goes */
+	uint16_t live;    /* may be read */
+	uint16_t exact;   /* its value can decide what is safe or where control goes */
 	uint16_t pointer; /* may be a pointer here */
-	uint16_t stack;	 /* may point to the stack here */
+	uint16_t stack;   /* may point to the stack here */
 };
 
 /*
- * Is everything that @seen allows at least what @now allows, so that a proof for @seen holds for @now?
+ * Is everything that @seen allows at least what @now allows, so that a proof for @seen holds for
+ * @now?
  * @read: half slots of each function's stack that are read later. NULL: are the two the same in all
  * that may matter?
  */

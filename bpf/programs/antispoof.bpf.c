@@ -1,12 +1,12 @@
 /*
  * The default filter: an instance speaks only for itself, and hears only what is for it.
  *
- * Egress: source MAC, VLAN tag, IPv4 source, ARP sender, IPv6 source, neighbour discovery, DHCP server.
- * Ingress: destination MAC, VLAN tag, tenant. Everything that is not IPv4, IPv6 or ARP is dropped:
- * what cannot be checked does not pass. Who the instance is stands in the map "identity".
+ * Egress: source MAC, VLAN tag, IPv4 source, ARP sender, IPv6 source, neighbour discovery, DHCP
+ * server. Ingress: destination MAC, VLAN tag, tenant. Everything that is not IPv4, IPv6 or ARP is
+ * dropped: what cannot be checked does not pass. The map "identity" says who the instance is.
  *
- * A frame is at least 14 bytes long, and data_end may lie before the end of a long frame: every header
- * is compared with data_end before it is read, and one that is not there whole is dropped.
+ * A frame is at least 14 bytes long, and data_end may lie before the end of a long frame: every
+ * header is compared with data_end before it is read, and one that is not there whole is dropped.
  */
 #include "filter_common.h"
 

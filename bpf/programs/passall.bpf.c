@@ -1,4 +1,4 @@
-/* Counts and passes everything: for measurements, and to prove that every packet meets its filter. */
+/* Counts and passes everything: to measure, and to prove that every packet meets its filter. */
 #include "filter_common.h"
 
 SEC(LEAT_SEC_EGRESS) int egress(struct leat_pkt_ctx *ctx)

@@ -177,7 +177,7 @@ static bool atomic_sign(struct assembler *a, int32_t *ret_op)
 	static const struct {
 		const char *text;
 		int32_t op;
-	} signs[] = {{"+=", EBPF_ADD}, {"|=", EBPF_OR}, {"&=", EBPF_AND}, {"^=", EBPF_XOR},
+	} signs[] = {{"+=", EBPF_ADD},  {"|=", EBPF_OR}, {"&=", EBPF_AND},  {"^=", EBPF_XOR},
 		     {"add", EBPF_ADD}, {"or", EBPF_OR}, {"and", EBPF_AND}, {"xor", EBPF_XOR}};
 	size_t i;
 
@@ -351,9 +351,9 @@ static bool line_alu(struct assembler *a)
 		int16_t off;
 	} signs[] = {
 		{"s>>=", EBPF_ARSH, 0}, {"s/=", EBPF_DIV, 1}, {"s%=", EBPF_MOD, 1},
-		{"<<=", EBPF_LSH, 0},	{">>=", EBPF_RSH, 0}, {"+=", EBPF_ADD, 0},
-		{"-=", EBPF_SUB, 0},	{"*=", EBPF_MUL, 0},  {"/=", EBPF_DIV, 0},
-		{"%=", EBPF_MOD, 0},	{"|=", EBPF_OR, 0},   {"&=", EBPF_AND, 0},
+		{"<<=", EBPF_LSH, 0},   {">>=", EBPF_RSH, 0}, {"+=", EBPF_ADD, 0},
+		{"-=", EBPF_SUB, 0},    {"*=", EBPF_MUL, 0},  {"/=", EBPF_DIV, 0},
+		{"%=", EBPF_MOD, 0},    {"|=", EBPF_OR, 0},   {"&=", EBPF_AND, 0},
 		{"^=", EBPF_XOR, 0},
 	};
 	struct ebpf_insn insn = {0};
@@ -392,8 +392,8 @@ static bool line_if(struct assembler *a)
 		const char *text;
 		uint8_t op;
 	} signs[] = {{"s>=", EBPF_JSGE}, {"s<=", EBPF_JSLE}, {"s>", EBPF_JSGT}, {"s<", EBPF_JSLT},
-		     {"==", EBPF_JEQ},	 {"!=", EBPF_JNE},   {">=", EBPF_JGE},	{"<=", EBPF_JLE},
-		     {">", EBPF_JGT},	 {"<", EBPF_JLT},    {"&", EBPF_JSET}};
+		     {"==", EBPF_JEQ},   {"!=", EBPF_JNE},   {">=", EBPF_JGE},  {"<=", EBPF_JLE},
+		     {">", EBPF_JGT},    {"<", EBPF_JLT},    {"&", EBPF_JSET}};
 	struct ebpf_insn insn = {0};
 	bool wide, src_wide;
 	uint8_t dst, src;

@@ -1,6 +1,6 @@
 /*
- * The generator keeps a guess of what each register holds and prefers what fits it, so that a good part
- * of the programs is accepted; now and then it does something that does not fit.
+ * The generator keeps a guess of what each register holds and prefers what fits it, so that a good
+ * part of the programs is accepted; now and then it does something that does not fit.
  */
 #include "generate.h"
 
@@ -32,7 +32,8 @@ static uint32_t below(struct program *p, uint32_t limit)
 	return (uint32_t)(generate_random(p->g) >> 32) % limit;
 }
 
-static void emit(struct program *p, uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
+static void emit(struct program *p, uint8_t code, uint8_t dst, uint8_t src, int16_t off,
+		 int32_t imm)
 {
 	if (p->count < GENERATE_MAX)
 		p->insns[p->count++] = (struct ebpf_insn){
@@ -61,8 +62,9 @@ static uint8_t target(struct program *p)
 
 static int32_t constant(struct program *p)
 {
-	static const int32_t edges[] = {0,  1,	-1,  2,	  7,   8,   15, 16, 31, 32, 47, 48, 63, 64,
-					65, 127, 128, 255, 256, INT32_MAX, INT32_MIN, -2, -8, 0xffff};
+	static const int32_t edges[] = {0,   1,   -1,  2,         7,         8,  15, 16,
+					31,  32,  47,  48,        63,        64, 65, 127,
+					128, 255, 256, INT32_MAX, INT32_MIN, -2, -8, 0xffff};
 
 	if (below(p, 3) == 0)
 		return (int32_t)generate_random(p->g);
@@ -121,10 +123,11 @@ static void make_alu(struct program *p)
 	p->guess[dst] = G_NUMBER;
 }
 
-/* A conditional jump over a few instructions, to be patched when they are there: off is a promise. */
+/* A conditional jump over a few instructions, to be patched when they are there: off is a promise.
+ */
 static void make_branch(struct program *p)
 {
-	static const uint8_t ops[] = {EBPF_JEQ,	 EBPF_JGT, EBPF_JGE, EBPF_JSET, EBPF_JNE, EBPF_JSGT,
+	static const uint8_t ops[] = {EBPF_JEQ,  EBPF_JGT, EBPF_JGE, EBPF_JSET, EBPF_JNE, EBPF_JSGT,
 				      EBPF_JSGE, EBPF_JLT, EBPF_JLE, EBPF_JSLT, EBPF_JSLE};
 	uint8_t class = below(p, 3) ? EBPF_JMP : EBPF_JMP32;
 	uint8_t op = ops[below(p, sizeof(ops))];
@@ -158,7 +161,7 @@ static void make_spill(struct program *p)
 	uint8_t reg = (uint8_t)below(p, 10), slot = (uint8_t)below(p, 4);
 	static const uint8_t sizes[] = {EBPF_B, EBPF_H, EBPF_W};
 	uint8_t size = sizes[below(p, 3)];
-	int16_t off = (int16_t)-(8 * (slot + 1));
+	int16_t off = (int16_t) - (8 * (slot + 1));
 
 	if (below(p, 2)) {
 		if (p->guess[reg] > G_SMALL || below(p, 3))
@@ -206,7 +209,8 @@ static void make_memory(struct program *p)
 		return;
 	default: /* through a pointer into the stack */
 		base = pick(p, G_STACK);
-		emit(p, EBPF_LDX | EBPF_MEM | size, dst, base, (int16_t)-(int)(8 + below(p, 32)), 0);
+		emit(p, EBPF_LDX | EBPF_MEM | size, dst, base, (int16_t) - (int)(8 + below(p, 32)),
+		     0);
 	}
 	p->guess[dst] = G_NUMBER;
 }
@@ -232,9 +236,15 @@ static void make_pointer(struct program *p)
 
 static void make_atomic(struct program *p)
 {
-	static const int32_t ops[] = {EBPF_ADD, EBPF_OR, EBPF_AND, EBPF_XOR,
-				      EBPF_ADD | EBPF_FETCH, EBPF_OR | EBPF_FETCH,
-				      EBPF_AND | EBPF_FETCH, EBPF_XOR | EBPF_FETCH, EBPF_XCHG,
+	static const int32_t ops[] = {EBPF_ADD,
+				      EBPF_OR,
+				      EBPF_AND,
+				      EBPF_XOR,
+				      EBPF_ADD | EBPF_FETCH,
+				      EBPF_OR | EBPF_FETCH,
+				      EBPF_AND | EBPF_FETCH,
+				      EBPF_XOR | EBPF_FETCH,
+				      EBPF_XCHG,
 				      EBPF_CMPXCHG};
 	uint8_t base = below(p, 2) ? pick(p, G_VALUE) : EBPF_REG_FP;
 	int16_t off = (int16_t)(base == EBPF_REG_FP ? -8 * (int)(1 + below(p, 4)) :
@@ -354,8 +364,8 @@ static void make_start(struct program *p)
 	emit(p, EBPF_LDX | EBPF_MEM | EBPF_DW, 0, 6, 16, 0);
 	for (i = 1; i <= 5; i++) {
 		if (below(p, 2))
-			emit(p, EBPF_LDX | EBPF_MEM | EBPF_W, i, 6, (int16_t)(16 + 4 * below(p, 10)),
-			     0);
+			emit(p, EBPF_LDX | EBPF_MEM | EBPF_W, i, 6,
+			     (int16_t)(16 + 4 * below(p, 10)), 0);
 		else
 			emit(p, EBPF_ALU64 | EBPF_MOV, i, 0, 0, constant(p));
 		p->guess[i] = G_NUMBER;
@@ -368,7 +378,8 @@ static void make_start(struct program *p)
 	for (i = 0; i < 4; i++) {
 		uint8_t reg = (uint8_t)below(p, below(p, 4) ? 6 : 10);
 
-		emit(p, EBPF_STX | EBPF_MEM | EBPF_DW, EBPF_REG_FP, reg, (int16_t)(-8 * (i + 1)), 0);
+		emit(p, EBPF_STX | EBPF_MEM | EBPF_DW, EBPF_REG_FP, reg, (int16_t)(-8 * (i + 1)),
+		     0);
 		p->slots[i] = p->guess[reg];
 	}
 }

@@ -169,8 +169,8 @@ static bool step_load(struct machine *m, struct ebpf_insn insn)
 		result.tag = end ? T_PKT_END : T_PKT;
 	}
 	if (EBPF_MODE(insn.code) == EBPF_MEMSX)
-		result.bits = (uint64_t)((int64_t)(result.bits << (64 - 8 * size)) >>
-					 (64 - 8 * size));
+		result.bits =
+			(uint64_t)((int64_t)(result.bits << (64 - 8 * size)) >> (64 - 8 * size));
 	m->regs[insn.dst] = result;
 	return true;
 }
@@ -297,8 +297,8 @@ static bool step_alu(struct machine *m, struct ebpf_insn insn)
 	}
 	if (a.tag != T_NUMBER || b.tag != T_NUMBER)
 		return pointer_alu(m, insn, &a, &b);
-	m->regs[insn.dst] = number(wide ? ebpf_alu64(insn, a.bits, b.bits) :
-					  ebpf_alu32(insn, a.bits, b.bits));
+	m->regs[insn.dst] =
+		number(wide ? ebpf_alu64(insn, a.bits, b.bits) : ebpf_alu32(insn, a.bits, b.bits));
 	return true;
 }
 
@@ -339,8 +339,8 @@ static bool step_jump(struct machine *m, struct ebpf_insn insn)
 		if (a->tag == T_NONE || b->tag == T_NONE)
 			return found(m, "unwritten register compared");
 		if (a->tag != T_NUMBER || b->tag != T_NUMBER)
-			if (!null_check && !(is_packet(a) && is_packet(b) &&
-					     EBPF_CLASS(insn.code) == EBPF_JMP))
+			if (!null_check &&
+			    !(is_packet(a) && is_packet(b) && EBPF_CLASS(insn.code) == EBPF_JMP))
 				return found(m, "comparison that tells an address");
 	}
 	if (ebpf_jump_taken(insn, a->bits, b->bits))

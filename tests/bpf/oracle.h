@@ -1,7 +1,7 @@
 /*
  * The checking interpreter: runs a program on concrete input and checks every step against the
- * provenance of its pointers, not against the verifier's idea of them. What the verifier accepts must
- * never fail here.
+ * provenance of its pointers, not against the verifier's idea of them. What the verifier accepts
+ * must never fail here.
  */
 #pragma once
 
@@ -19,7 +19,7 @@ struct oracle_result {
 	uint64_t r0;
 	uint64_t steps;
 	char finding[256]; /* empty: nothing wrong */
-	uint32_t pc;	   /* of the finding */
+	uint32_t pc;       /* of the finding */
 };
 
 /* Called before each instruction with the registers and which of them hold numbers. */

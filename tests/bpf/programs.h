@@ -4,8 +4,8 @@
 #include "bpf/object.h"
 
 /*
- * "counters": array of 32 u64; "value": array of one 48-byte value; "hash": u64 keys, 16-byte values;
- * "const": read-only array of one 64-byte value.
+ * "counters": array of 32 u64; "value": array of one 48-byte value; "hash": u64 keys, 16-byte
+ * values; "const": read-only array of one 64-byte value.
  */
 extern const char *const program_maps[];
 

@@ -1,7 +1,7 @@
 /*
- * The default filter, packet by packet: what an instance may send and what it may hear. Each packet is
- * cut at every length too, at the very end of a page that is followed by an unreadable one: whatever
- * the filter reads beyond data_end ends the test.
+ * The default filter, packet by packet: what an instance may send and what it may hear. Each packet
+ * is cut at every length too, at the very end of a page that is followed by an unreadable one:
+ * whatever the filter reads beyond data_end ends the test.
  */
 #include "bpf/bpf.h"
 #include "leat/abi/filter.h"
@@ -251,7 +251,8 @@ static void test_ipv4(void **state)
 	/* options before the ports */
 	sends(ETH V4 "4600 0028 0000 0000 4011 0000" MY_IP OTHER_IP "01010101 0043 0044 0008 0000",
 	      LEAT_COUNT_DROP_DHCP);
-	sends(ETH V4 "4f00 0028 0000 0000 4011 0000" MY_IP OTHER_IP "01010101", LEAT_COUNT_DROP_SHORT);
+	sends(ETH V4 "4f00 0028 0000 0000 4011 0000" MY_IP OTHER_IP "01010101",
+	      LEAT_COUNT_DROP_SHORT);
 	/* later fragments have no ports; spoofed ones are spoofed */
 	sends(ETH V4 IP4_FRAG("0002", "11") MY_IP OTHER_IP "0043 0044 0008 0000", 0);
 	sends(ETH V4 IP4_FRAG("2000", "11") MY_IP OTHER_IP "0043 0044 0008 0000",
@@ -298,7 +299,9 @@ static void test_arp(void **state)
 	(void)state;
 	sends("ffffffffffff" MY_MAC ARP ARP_HEAD MY_MAC MY_IP "000000000000" OTHER_IP, 0);
 	sends("ffffffffffff" MY_MAC ARP ARP_HEAD MY_MAC MY_IP "000000000000" MY_IP, 0);
-	sends("ffffffffffff" MY_MAC ARP ARP_HEAD MY_MAC "00000000" "000000000000" MY_IP, 0);
+	sends("ffffffffffff" MY_MAC ARP ARP_HEAD MY_MAC "00000000"
+	      "000000000000" MY_IP,
+	      0);
 	sends(ETH ARP "0001080006040002" MY_MAC MY_IP OTHER_MAC OTHER_IP, 0);
 	sends(ETH ARP "0001080006040002" MY_MAC OTHER_IP OTHER_MAC OTHER_IP, LEAT_COUNT_DROP_ARP);
 	sends(ETH ARP "0001080006040002" OTHER_MAC MY_IP OTHER_MAC OTHER_IP, LEAT_COUNT_DROP_ARP);
@@ -326,7 +329,8 @@ static void test_ipv6(void **state)
 	sends(ETH V6 IP6("3c") MY_IP6 OTHER_IP6 "1100050200000000 0223 0222", LEAT_COUNT_DROP_DHCP);
 	sends(ETH V6 IP6("3c") MY_IP6 OTHER_IP6 "1101050200000000 0000000000000000 0223 0222",
 	      LEAT_COUNT_DROP_DHCP);
-	sends(ETH V6 IP6("3c") MY_IP6 OTHER_IP6 "11ff050200000000 0223 0222", LEAT_COUNT_DROP_SHORT);
+	sends(ETH V6 IP6("3c") MY_IP6 OTHER_IP6 "11ff050200000000 0223 0222",
+	      LEAT_COUNT_DROP_SHORT);
 	sends(ETH V6 IP6("2c") MY_IP6 OTHER_IP6 "1100000100000000 0223 0222", LEAT_COUNT_DROP_DHCP);
 	sends(ETH V6 IP6("2c") MY_IP6 OTHER_IP6 "1100010000000000 0223 0222", 0);
 	sends(ETH V6 IP6("3c") MY_IP6 OTHER_IP6

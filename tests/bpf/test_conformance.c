@@ -1,6 +1,6 @@
 /*
- * The public conformance vectors of RFC 9669, run by the interpreter and by the compiler. The file is
- * found through LEAT_CORPORA or beside the checkout; without it the test is skipped.
+ * The public conformance vectors of RFC 9669, run by the interpreter and by the compiler. The file
+ * is found through LEAT_CORPORA or beside the checkout; without it the test is skipped.
  */
 #include "vectors.h"
 
@@ -41,8 +41,8 @@ static int run_compiler(struct vector *vector, uint64_t *ret_result)
 	if (err)
 		return err;
 	memcpy(memory, vector->memory, sizeof(memory));
-	*ret_result = code.native(vector->memory_size ? (uintptr_t)memory : 0, &env,
-				  vector->memory_size);
+	*ret_result =
+		code.native(vector->memory_size ? (uintptr_t)memory : 0, &env, vector->memory_size);
 	ebpf_jit_free(&code);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /*
- * Random and mutated programs: whatever the verifier accepts runs in the oracle on random input without
- * a finding, every number inside what the verifier knew of it, and gives the same result and the same
- * maps in interpreter and compiler. LEAT_BPF_PROGRAMS sets how many (default 20000), LEAT_BPF_SEED where
- * to begin; a failure prints the seed of its program.
+ * Random and mutated programs: whatever the verifier accepts runs in the oracle on random input
+ * without a finding, every number inside what the verifier knew of it, and gives the same result
+ * and the same maps in interpreter and compiler. LEAT_BPF_PROGRAMS sets how many (default 20000),
+ * LEAT_BPF_SEED where to begin; a failure prints the seed of its program.
  */
 #include "generate.h"
 #include "oracle.h"
@@ -173,7 +173,8 @@ static bool run_engines(struct run *run, struct generator *g)
 	fill_maps(run->obj, &native_env, seed);
 	ok = oracle_run(run->obj, run->code, &input, watch, run, &result);
 	if (!ok) {
-		snprintf(run->wrong, sizeof(run->wrong), "at %u: %.200s", result.pc, result.finding);
+		snprintf(run->wrong, sizeof(run->wrong), "at %u: %.200s", result.pc,
+			 result.finding);
 	} else if (!run->wrong[0]) {
 		interp = ebpf_interp_run(run->code, (uintptr_t)&ctx, 0, &interp_env);
 		native = run->code->native((uintptr_t)&ctx, &native_env, 0);

@@ -13,11 +13,10 @@
 
 #include <string.h>
 
-static const uint8_t ops[] = {EBPF_ADD, EBPF_SUB, EBPF_MUL, EBPF_DIV, EBPF_OR,	EBPF_AND,
+static const uint8_t ops[] = {EBPF_ADD, EBPF_SUB, EBPF_MUL, EBPF_DIV, EBPF_OR,  EBPF_AND,
 			      EBPF_LSH, EBPF_RSH, EBPF_MOD, EBPF_XOR, EBPF_ARSH};
-static const uint8_t jumps[] = {EBPF_JEQ, EBPF_JGT,  EBPF_JGE,	EBPF_JSET, EBPF_JNE,
-				EBPF_JSGT, EBPF_JSGE, EBPF_JLT, EBPF_JLE, EBPF_JSLT,
-				EBPF_JSLE, EBPF_JSET | 1};
+static const uint8_t jumps[] = {EBPF_JEQ,  EBPF_JGT, EBPF_JGE, EBPF_JSET, EBPF_JNE,  EBPF_JSGT,
+				EBPF_JSGE, EBPF_JLT, EBPF_JLE, EBPF_JSLT, EBPF_JSLE, EBPF_JSET | 1};
 
 /* The meaning of an operation on @width bits, written apart from the code under test. */
 static uint64_t meaning(unsigned int width, uint8_t op, uint64_t a, uint64_t b)
@@ -307,7 +306,7 @@ static void test_precision(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tnums),	    cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_tnums),       cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_assumptions), cmocka_unit_test(test_scalars),
 		cmocka_unit_test(test_precision),
 	};

@@ -167,10 +167,10 @@ static void test_report(void **state)
 	int line, count;
 
 	(void)state;
-	count = asm_program("r2 = *(u64 *)(r1 +0)\nr0 = *(u8 *)(r2 +4)\nexit\n", program_maps, insns,
-			    INSNS_MAX, &line);
-	assert_int_equal(ebpf_verify(obj, program_add(obj, "leat/egress", insns, (size_t)count), log,
-				     sizeof(log)),
+	count = asm_program("r2 = *(u64 *)(r1 +0)\nr0 = *(u8 *)(r2 +4)\nexit\n", program_maps,
+			    insns, INSNS_MAX, &line);
+	assert_int_equal(ebpf_verify(obj, program_add(obj, "leat/egress", insns, (size_t)count),
+				     log, sizeof(log)),
 			 -EACCES);
 	assert_non_null(strstr(log, "instruction 1: r0 = *(u8 *)(r2 +4)"));
 	assert_non_null(strstr(log, "reason: 1 bytes at packet offset +4, but only 0 are known"));

@@ -57,8 +57,9 @@ bool vectors_next(struct vector *ret_vector)
 		return false;
 	memset(ret_vector, 0, sizeof(*ret_vector));
 	snprintf(ret_vector->name, sizeof(ret_vector->name), "%s", columns[0]);
-	ret_vector->count = from_hex(columns[1], (uint8_t *)ret_vector->insns,
-				     sizeof(ret_vector->insns)) / sizeof(struct ebpf_insn);
+	ret_vector->count =
+		from_hex(columns[1], (uint8_t *)ret_vector->insns, sizeof(ret_vector->insns)) /
+		sizeof(struct ebpf_insn);
 	if (strcmp(columns[2], "-") != 0)
 		ret_vector->memory_size = from_hex(columns[2], ret_vector->memory, VECTOR_MEMORY);
 	ret_vector->expected = strtoull(columns[3], NULL, 0);
