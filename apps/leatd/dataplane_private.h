@@ -14,8 +14,9 @@
 #include "leat/abi/window.h"
 #include "leat/base/bits.h"
 
-#define DP_MAX_GRANTED 64U /* places for granted vcpus on a core; the scheduler's limit is lower   \
-			    */
+#define DP_MAX_GRANTED                                                                             \
+	64U /* places for granted vcpus on a core; the scheduler's limit is lower                  \
+	     */
 #define DP_NO_CORE UINT32_MAX
 
 struct dp_vcpu {
@@ -77,6 +78,7 @@ struct dp_core {
 	uint64_t called_ns;     /* when it last called another core to poll */
 	uint64_t last_uplink_ns;
 	uint64_t no_yield_until_ns;
+	uint64_t no_yield_ns;
 	uint64_t nap_ns;
 	bool rung;
 };

@@ -27,8 +27,9 @@
 #define ASSISTED_NS 200000U /* a held core whose rings another one polls looks so often */
 #define NAP_MIN_NS 50000U   /* timer of a sleeping thread whose core is held */
 #define NAP_MAX_NS 400000U
-#define YIELD_LONG_NS 300000U /* a yield that took so long met somebody who does not give way */
-#define NO_YIELD_NS 2000000U  /* then sleep instead for that long */
+#define YIELD_LONG_NS 300000U    /* a yield that took so long met somebody who does not give way */
+#define NO_YIELD_MIN_NS 2000000U /* then sleep instead, longer each time that it happens again */
+#define NO_YIELD_MAX_NS 16000000U
 
 static void class_set(struct dp_core *core, bool fifo)
 {
@@ -223,7 +224,7 @@ static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
 		assisted_sleep(core);
 		return;
 	}
-	if (now_ns < core->no_yield_until_ns) {
+	if (now_ns < core->no_yield_until_ns || core->pub->spinner) {
 		core->nap_ns = n ? NAP_MIN_NS : MIN(core->nap_ns * 2, (uint64_t)NAP_MAX_NS);
 		core->nap_ns = MAX(core->nap_ns, (uint64_t)NAP_MIN_NS);
 		sleep_until(core, now_ns, now_ns + core->nap_ns);
@@ -236,8 +237,13 @@ static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
 	publish(core, ABI_DP_YIELD, 0);
 	sched_yield();
 	after_ns = dp_now_ns();
-	if (after_ns - now_ns > YIELD_LONG_NS)
-		core->no_yield_until_ns = after_ns + NO_YIELD_NS;
+	if (after_ns - now_ns > YIELD_LONG_NS) {
+		core->no_yield_ns = MIN(core->no_yield_ns * 2, (uint64_t)NO_YIELD_MAX_NS);
+		core->no_yield_ns = MAX(core->no_yield_ns, (uint64_t)NO_YIELD_MIN_NS);
+		core->no_yield_until_ns = after_ns + core->no_yield_ns;
+	} else if (after_ns - core->no_yield_until_ns > core->no_yield_ns) {
+		core->no_yield_ns = 0; /* yields have been short for as long as we avoided them */
+	}
 }
 
 static void thread_prepare(const struct dp_core *core)
