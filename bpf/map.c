@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #define NO_NODE UINT32_MAX
+#define LOCK_SPINS_MAX 4096 /* some 50 us; an operation takes less than one */
 
 struct node {
 	uint32_t next; /* in its bucket or in the free list */
@@ -53,11 +54,21 @@ int ebpf_map_def_check(const struct ebpf_map_def *def)
 	return 0;
 }
 
-static void lock_map(struct ebpf_map *map)
+/*
+ * Gives up after a while: a dataplane thread of FIFO priority must not wait for a holder that
+ * cannot run because of it.
+ */
+static bool lock_map(struct ebpf_map *map)
 {
-	/* pairs with the release in unlock_map */
-	while (atomic_flag_test_and_set_explicit(&map->lock, memory_order_acquire))
+	int spins;
+
+	for (spins = 0; spins < LOCK_SPINS_MAX; spins++) {
+		/* acquire: pairs with the release in unlock_map */
+		if (!atomic_flag_test_and_set_explicit(&map->lock, memory_order_acquire))
+			return true;
 		__builtin_ia32_pause();
+	}
+	return false;
 }
 
 static void unlock_map(struct ebpf_map *map)
@@ -203,7 +214,8 @@ static void *hash_find(struct ebpf_map *map, const void *key)
 	void *value = NULL;
 	uint32_t *link;
 
-	lock_map(map);
+	if (!lock_map(map))
+		return NULL;
 	link = find_link_locked(map, key);
 	if (*link != NO_NODE)
 		value = node_value(map, node_at(map, *link));
@@ -243,7 +255,8 @@ static int hash_update(struct ebpf_map *map, const void *key, const void *value,
 	uint32_t *link, index;
 	int err = 0;
 
-	lock_map(map);
+	if (!lock_map(map))
+		return -EBUSY;
 	link = find_link_locked(map, key);
 	index = *link;
 	if (index != NO_NODE && flags == BPF_NOEXIST) {
@@ -285,7 +298,8 @@ int ebpf_map_delete(struct ebpf_map *map, const void *key)
 
 	if (ebpf_map_is_array(map->def->type))
 		return -EINVAL;
-	lock_map(map);
+	if (!lock_map(map))
+		return -EBUSY;
 	link = find_link_locked(map, key);
 	index = *link;
 	if (index != NO_NODE) {
@@ -321,7 +335,8 @@ int ebpf_map_next_key(struct ebpf_map *map, const void *key, void *ret_key)
 
 	if (ebpf_map_is_array(map->def->type))
 		return array_next_key(map, key, ret_key);
-	lock_map(map);
+	if (!lock_map(map))
+		return -EBUSY;
 	if (key) {
 		uint32_t *link = find_link_locked(map, key);
 

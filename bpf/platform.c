@@ -92,9 +92,12 @@ static const uint8_t leat_pkt_helpers[] = {
 	BPF_FUNC_ktime_get_ns,    BPF_FUNC_get_prandom_u32, 0,
 };
 
+/* A packet must not keep a core for long: some 50 us at the worst. */
+#define LEAT_COST_MAX 100000
+
 static const struct ebpf_prog_type prog_types[] = {
-	{LEAT_SEC_EGRESS, leat_pkt_fields, leat_pkt_helpers, false},
-	{LEAT_SEC_INGRESS, leat_pkt_fields, leat_pkt_helpers, false},
+	{LEAT_SEC_EGRESS, leat_pkt_fields, leat_pkt_helpers, false, LEAT_COST_MAX},
+	{LEAT_SEC_INGRESS, leat_pkt_fields, leat_pkt_helpers, false, LEAT_COST_MAX},
 };
 
 const struct ebpf_prog_type *ebpf_prog_type_find(const char *section)

@@ -56,6 +56,7 @@ struct ebpf_prog_type {
 	const struct ebpf_ctx_field *fields; /* sorted by off, ends with size 0 */
 	const uint8_t *helpers;              /* allowed ones, ends with 0 */
 	bool packet_writable;
+	uint32_t cost_max; /* instructions on the longest path */
 };
 
 /* NULL: no such type. */

@@ -389,10 +389,17 @@ int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log
 	err = prove(&v);
 	for (first = v.nodes; first && first->next; first = first->next)
 		continue;
-	if (!err) {
-		code->verified = true;
-		code->cost = first ? first->cost : 0;
+	if (!err && first->cost > v.type->cost_max) {
+		ebpf_log_set(
+			log, log_size,
+			"program %s (%s) refused: its longest path has %llu instructions, %u are "
+			"allowed\n  cure:   smaller loop bounds\n",
+			code->name, code->section, (unsigned long long)first->cost,
+			v.type->cost_max);
+		err = -E2BIG;
 	}
+	code->verified = !err;
+	code->cost = err ? 0 : first->cost;
 	finish(&v);
 	return err;
 }
