@@ -118,16 +118,14 @@ static bool decode_imm(struct cursor *c, struct insn *in, unsigned n)
 
 static bool decode_rel(struct cursor *c, struct insn *in, unsigned n)
 {
-	int8_t rel8;
-
 	if (in->opsize) /* Intel and AMD differ */
 		return false;
 	if (!decode_imm(c, in, n))
 		return false;
 	in->has_target = true;
 	if (n == 1) {
-		memcpy(&rel8, c->bytes + c->at - 1, 1);
-		in->rel = rel8;
+		/* sign extension */
+		in->rel = (c->bytes[c->at - 1] ^ 0x80) - 0x80;
 	} else {
 		memcpy(&in->rel, c->bytes + c->at - 4, 4);
 	}

@@ -82,7 +82,7 @@ static int map_elf(struct mm *mm, const struct plan_elf *elf, uint64_t base, uin
 int load_map(struct exec_plan *plan, struct loaded *ret_loaded)
 {
 	struct loaded l = {0};
-	uint64_t bias, brk;
+	uint64_t bias = 0, brk;
 	int r;
 
 	r = map_elf(plan->mm, &plan->main,
