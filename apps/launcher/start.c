@@ -124,7 +124,12 @@ static int step_session(struct start *s)
 	strncpy(name, base ? base + 1 : program, sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
 	sigemptyset(&none);
-	if (setsid() < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
+	/*
+	 * A process group, not a session: all instances, the launcher and leatd's dataplane threads have to
+	 * be in one session, because the kernel schedules sessions as groups (autogroup), and a yield
+	 * passes the core on only within a group (docs/dataplane.md).
+	 */
+	if (setpgid(0, 0) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
 	    prctl(PR_SET_NAME, name, 0, 0, 0) < 0)
 		return -errno;
 	umask((mode_t)s->req->block.umask & 0777);

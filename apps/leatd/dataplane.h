@@ -32,7 +32,8 @@ struct dataplane_config {
 /*
  * Starts one thread per core of the calling process's affinity mask, named leat-dp/CORE, and
  * returns at once: netns, TAP and DPDK come up behind (dataplane_uplink_state). May be called once,
- * after the launcher was forked. Blocks SIGINT, SIGTERM and SIGCHLD in its threads.
+ * after the launcher was forked, and after a setsid() before that: instances and dataplane threads
+ * take turns on a core only within one session (docs/dataplane.md). Blocks all signals in its threads.
  */
 int dataplane_start(const struct dataplane_config *config);
 
