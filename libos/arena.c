@@ -2,8 +2,8 @@
  * arena.c - the arena's memory: a buddy allocator of pages, and slabs of small objects on top.
  *
  * The arena begins with struct instance and struct arena; the page table of the allocator (one
- * struct page a page) follows as a sparse array.  Pages above `frontier` were never used.  Guard: the
- * instance lock.
+ * struct page a page) follows as a sparse array.  Pages above `frontier` were never used.  Guard:
+ * the instance lock.
  */
 #include "libos/arena.h"
 
@@ -16,10 +16,10 @@
 #include "libos/instance.h"
 
 #define PAGE ABI_PAGE_SIZE
-#define ORDER_MAX 15U	       /* blocks of up to 128 MiB */
-#define ORDER_GIVE_BACK 8U     /* free blocks from 1 MiB up go back to the host */
-#define SLAB_MAX 2048U	       /* larger objects are pages of their own */
-#define SLAB_BIG_FROM 512U     /* objects above this have slabs of SLAB_BIG_ORDER */
+#define ORDER_MAX 15U      /* blocks of up to 128 MiB */
+#define ORDER_GIVE_BACK 8U /* free blocks from 1 MiB up go back to the host */
+#define SLAB_MAX 2048U     /* larger objects are pages of their own */
+#define SLAB_BIG_FROM 512U /* objects above this have slabs of SLAB_BIG_ORDER */
 #define SLAB_BIG_ORDER 2U
 #define NR_CLASSES (sizeof(class_size) / sizeof(class_size[0]))
 #define NONE UINT32_MAX
@@ -39,8 +39,8 @@ struct page {
 	uint8_t order;
 	uint8_t class;
 	bool given_back; /* free: holds no host memory */
-	uint16_t used;	 /* slab: objects handed out */
-	uint16_t free;	 /* slab: first free object + 1 (its index), 0: none on the list */
+	uint16_t used;   /* slab: objects handed out */
+	uint16_t free;   /* slab: first free object + 1 (its index), 0: none on the list */
 };
 
 struct arena {
@@ -54,8 +54,8 @@ struct arena {
 	uint64_t given_back_pages;
 };
 
-static const uint16_t class_size[] = { 16,  32,	 48,  64,  128,	 192,  256,
-				       320, 384, 512, 640, 1024, 1536, 2048 };
+static const uint16_t class_size[] = {16,  32,  48,  64,  128,  192,  256,
+				      320, 384, 512, 640, 1024, 1536, 2048};
 
 _Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
 
@@ -227,7 +227,7 @@ static unsigned class_of(size_t size)
 	unsigned class = 0;
 
 	while (class_size[class] < size)
-		class++;
+		class ++;
 	return class;
 }
 
@@ -259,7 +259,7 @@ static uint32_t slab_create(unsigned class)
 	nr = page_nr(memory);
 	page = page_at(nr);
 	page->state = PAGE_SLAB;
-	page->class = (uint8_t)class;
+	page->class = (uint8_t) class;
 	page->used = 0;
 	page->free = 1;
 	for (unsigned i = 0; i < slab_room(class); i++)

@@ -1,8 +1,8 @@
 /*
  * arena.h - the arena's allocators: pages, and objects of any size.
  *
- * All their state lies in the arena itself, so that it survives fork, snapshot and clone.  Callers hold
- * the instance lock.  Memory is zeroed where the name says so.  The arena has a hard limit
+ * All their state lies in the arena itself, so that it survives fork, snapshot and clone.  Callers
+ * hold the instance lock.  Memory is zeroed where the name says so.  The arena has a hard limit
  * (instance()->arena_limit_bytes): beyond it these return NULL, which callers turn into -ENOMEM.
  */
 #pragma once

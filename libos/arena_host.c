@@ -3,8 +3,9 @@
  *
  * The move happens when a second host thread is about to be made (a kthread, a helper or a forked
  * process), which is before anybody could see two versions: exactly one host thread exists then, so
- * nobody has to be stopped.  That thread itself runs on a kernel stack in the arena: while the memory
- * is copied and mapped anew it runs on the boot stack with its signals blocked, and writes nothing.
+ * nobody has to be stopped.  That thread itself runs on a kernel stack in the arena: while the
+ * memory is copied and mapped anew it runs on the boot stack with its signals blocked, and writes
+ * nothing.
  */
 #include "libos/arena_host.h"
 
@@ -17,7 +18,7 @@
 
 #define ARENA_FD_NAME "leat-arena"
 #define SIG_BLOCK_ALL 0 /* SIG_BLOCK */
-#define SIG_SET 2	/* SIG_SETMASK */
+#define SIG_SET 2       /* SIG_SETMASK */
 
 /* What the move needs, in registers and on the boot stack only. */
 struct share {

@@ -10,9 +10,9 @@
 void arena_create(uint64_t limit_bytes);
 
 /*
- * Moves the arena into a memfd that is mapped shared, unless it is there already.  Called before the
- * first second host thread or process exists, so that nobody else can be writing. 0 or a negative
- * errno.
+ * Moves the arena into a memfd that is mapped shared, unless it is there already.  Called before
+ * the first second host thread or process exists, so that nobody else can be writing. 0 or a
+ * negative errno.
  */
 int arena_share(void);
 

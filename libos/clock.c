@@ -58,7 +58,8 @@ void *clock_vdso_symbol(const char *name)
 	strings = (const char *)base + shdr[symtab->sh_link].sh_offset;
 	for (uint64_t i = 0; i < symtab->sh_size / sizeof(*sym); i++)
 		if (strcmp(strings + sym[i].st_name, name) == 0 && sym[i].st_value != 0)
-			return (void *)(uintptr_t)vdso_ptr(base, vdso_first_vaddr(ehdr), sym[i].st_value);
+			return (void *)(uintptr_t)vdso_ptr(base, vdso_first_vaddr(ehdr),
+							   sym[i].st_value);
 	return NULL;
 }
 

@@ -9,9 +9,9 @@
  * All switch to the task's kernel stack first; the program's stack, red zone included, is never
  * touched.  Offsets of struct kthread and struct pt_regs are asserted in entry.c.
  *
- * [entry_return, entry_return_end) is the way back.  Between its look at need_resched and the final
- * jump no event may get lost: a handler that interrupts it sets rip to entry_work_again, and the look
- * is taken again.  The frame is whole until the very end, so nothing is lost by that.
+ * [entry_return, entry_return_end) is the way back. Between its look at need_resched and the final
+ * jump no event may get lost: a handler that interrupts it sets rip to entry_work_again, and the
+ * look is taken again. The frame is whole until the very end, so nothing is lost by that.
  */
 
 #define KT_KSTACK_TOP 0x10

@@ -1,9 +1,9 @@
 /*
  * entry.c - what happens after entry.S: system calls, faults, preemption; and the host's signals.
  *
- * The handlers of the host's signals never do the work themselves: they edit the interrupted context
- * so that their return goes on in entry.S.  So vector state is live in the registers whenever libOS
- * code runs, and host signals are never blocked for long.
+ * The handlers of the host's signals never do the work themselves: they edit the interrupted
+ * context so that their return goes on in entry.S.  So vector state is live in the registers
+ * whenever libOS code runs, and host signals are never blocked for long.
  */
 #include "libos/entry.h"
 
@@ -90,7 +90,8 @@ static void flush_statistics(struct kthread *kt)
 	kt->traps = 0;
 }
 
-/* A signal is not delivered with the program in a stub: it would see an address it does not know. */
+/* A signal is not delivered with the program in a stub: it would see an address it does not know.
+ */
 static void regs_leave_stub(struct pt_regs *regs)
 {
 	uint64_t site;
@@ -191,7 +192,8 @@ void entry_syscall(struct pt_regs *regs)
 		kt->in_trap = 0;
 		kt->traps++;
 	} else if (likely(desc != NULL && (desc->flags & SC_NOLOCK) != 0 &&
-			  __atomic_load_n(&abi_instance_of(window())->trace, __ATOMIC_RELAXED) == 0)) {
+			  __atomic_load_n(&abi_instance_of(window())->trace, __ATOMIC_RELAXED) ==
+				  0)) {
 		regs->rax = (uint64_t)syscall_call(desc, regs);
 		return;
 	}
@@ -233,7 +235,8 @@ static bool in_libos(const mcontext_t *mc)
 
 static bool in_return(uint64_t rip)
 {
-	return rip >= (uint64_t)(uintptr_t)entry_return && rip < (uint64_t)(uintptr_t)entry_return_end;
+	return rip >= (uint64_t)(uintptr_t)entry_return &&
+	       rip < (uint64_t)(uintptr_t)entry_return_end;
 }
 
 static void redirect(mcontext_t *mc, struct kthread *kt, const char *entry)
@@ -250,10 +253,11 @@ static void print_registers(const mcontext_t *mc)
 
 	log_line("rip %lx rsp %lx rbp %lx eflags %lx", (long)g[REG_RIP], (long)g[REG_RSP],
 		 (long)g[REG_RBP], (long)g[REG_EFL]);
-	log_line("rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx", (long)g[REG_RAX], (long)g[REG_RBX],
-		 (long)g[REG_RCX], (long)g[REG_RDX], (long)g[REG_RSI], (long)g[REG_RDI]);
-	log_line("r8 %lx r9 %lx r10 %lx r11 %lx", (long)g[REG_R8], (long)g[REG_R9], (long)g[REG_R10],
-		 (long)g[REG_R11]);
+	log_line("rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx", (long)g[REG_RAX],
+		 (long)g[REG_RBX], (long)g[REG_RCX], (long)g[REG_RDX], (long)g[REG_RSI],
+		 (long)g[REG_RDI]);
+	log_line("r8 %lx r9 %lx r10 %lx r11 %lx", (long)g[REG_R8], (long)g[REG_R9],
+		 (long)g[REG_R10], (long)g[REG_R11]);
 	log_line("r12 %lx r13 %lx r14 %lx r15 %lx", (long)g[REG_R12], (long)g[REG_R13],
 		 (long)g[REG_R14], (long)g[REG_R15]);
 	log_line("trapno %ld error %lx cr2 %lx", (long)g[REG_TRAPNO], (long)g[REG_ERR],
@@ -266,8 +270,8 @@ static void print_backtrace(uint64_t rbp)
 	for (unsigned i = 0; i < BACKTRACE_MAX; i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
-		if (rbp < ABI_ARENA_BASE || rbp >= ABI_BOOT_BASE + ABI_BOOT_SIZE - 16 || rbp % 8 != 0 ||
-		    !in_text(frame[1]))
+		if (rbp < ABI_ARENA_BASE || rbp >= ABI_BOOT_BASE + ABI_BOOT_SIZE - 16 ||
+		    rbp % 8 != 0 || !in_text(frame[1]))
 			return;
 		log_line("  called from %lx", (unsigned long)frame[1]);
 		rbp = frame[0];
@@ -361,7 +365,8 @@ static void on_child(int sig, siginfo_t *info, void *context)
 	while (host_wait4(-1, &status, WNOHANG) > 0) {
 		if (WIFEXITED(status))
 			continue;
-		log_line("a host process of the instance was killed by signal %d", WTERMSIG(status));
+		log_line("a host process of the instance was killed by signal %d",
+			 WTERMSIG(status));
 		abi->exit_status = SIGKILL;
 		/* Pairs with leatd's acquire. */
 		__atomic_store_n(&abi->state, ABI_STATE_EXITED, __ATOMIC_RELEASE);
@@ -392,7 +397,7 @@ static void handle(int sig, void (*handler)(int, siginfo_t *, void *), uint64_t 
 
 void entry_init(void)
 {
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
 		handle(faults[i], on_fault, 0);

@@ -110,8 +110,7 @@ static int exec_alone(struct task *task)
 	struct wait_entry entry;
 	struct list *pos;
 
-	list_for_each(pos, &process->tasks)
-	{
+	list_for_each(pos, &process->tasks) {
 		struct task *other = list_entry(pos, struct task, process_node);
 
 		if (other == task || other->state == TASK_DEAD)
@@ -194,7 +193,7 @@ static long exec_commit(struct exec_plan *plan, const char *path)
 static int exec_plan_make(int dirfd, const char *path, int flags, struct strings *argv,
 			  struct strings *envp, struct exec_plan **ret_plan)
 {
-	struct exec_request request = { .path = path };
+	struct exec_request request = {.path = path};
 	struct file *file;
 	char shown[PATH_MAX];
 	int err;
@@ -203,8 +202,8 @@ static int exec_plan_make(int dirfd, const char *path, int flags, struct strings
 	if (err != 0)
 		return err;
 	if (dirfd != AT_FDCWD && path[0] != '/') {
-		fmt_print(shown, sizeof(shown), path[0] == '\0' ? "/dev/fd/%d%s" : "/dev/fd/%d/%s", dirfd,
-			  path);
+		fmt_print(shown, sizeof(shown), path[0] == '\0' ? "/dev/fd/%d%s" : "/dev/fd/%d/%s",
+			  dirfd, path);
 		request.path = shown;
 	}
 	request.argv = argv->v;
@@ -218,7 +217,7 @@ static int exec_plan_make(int dirfd, const char *path, int flags, struct strings
 
 long process_exec(int dirfd, const char *path, uint64_t user_argv, uint64_t user_envp, int flags)
 {
-	struct strings argv = { 0 }, envp = { 0 };
+	struct strings argv = {0}, envp = {0};
 	struct exec_plan *plan = NULL;
 	int err;
 

@@ -2,9 +2,9 @@
  * exit.c - the end of tasks, processes, host processes, and of the instance.
  *
  * A task ends in its own context, with exit(2) or because it finds itself killed on its way back to
- * the program.  The last task of a process ends the process, which becomes a zombie until its parent
- * has waited for it; orphans go to Leat's reaper, which wants nothing of them.  A host process ends
- * with the last of its processes.
+ * the program.  The last task of a process ends the process, which becomes a zombie until its
+ * parent has waited for it; orphans go to Leat's reaper, which wants nothing of them.  A host
+ * process ends with the last of its processes.
  */
 #include <errno.h>
 #include <string.h>
@@ -35,8 +35,7 @@ static _Noreturn void instance_end(uint32_t status)
 	/* Release pairs with leatd's acquire: the status is there when it sees the state. */
 	__atomic_store_n(&abi->state, ABI_STATE_EXITED, __ATOMIC_RELEASE);
 	__atomic_store_n(&inst->exiting, true, __ATOMIC_RELEASE);
-	list_for_each(pos, &inst->hosts)
-	{
+	list_for_each(pos, &inst->hosts) {
 		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
 
 		if (host == this_kthread()->host)
@@ -58,8 +57,7 @@ _Noreturn void hostproc_end(struct kthread *kt)
 	struct list *pos, *tmp;
 
 	list_del(&host->all_node);
-	list_for_each_safe(pos, tmp, &host->kthreads)
-	{
+	list_for_each_safe(pos, tmp, &host->kthreads) {
 		struct kthread *other = list_entry(pos, struct kthread, node);
 
 		kthread_pass_on(other);
@@ -89,7 +87,8 @@ void process_vfork_end(struct process *process)
 	wait_queue_wake(&process->vfork_done, 0);
 }
 
-/* Where orphans go: the nearest ancestor that asked for them (prctl(2)), else Leat's reaper: NULL. */
+/* Where orphans go: the nearest ancestor that asked for them (prctl(2)), else Leat's reaper: NULL.
+ */
 static struct process *process_reaper(const struct process *process)
 {
 	struct process *p = process->parent;
@@ -103,8 +102,7 @@ static void process_parent_died(struct process *child)
 {
 	struct list *pos;
 
-	list_for_each(pos, &child->tasks)
-	{
+	list_for_each(pos, &child->tasks) {
 		struct task *task = list_entry(pos, struct task, process_node);
 
 		if (task->pdeath_signal != 0)
@@ -118,8 +116,7 @@ static void process_orphan_children(struct process *process)
 	struct process *reaper = process_reaper(process);
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &process->children)
-	{
+	list_for_each_safe(pos, tmp, &process->children) {
 		struct process *child = list_entry(pos, struct process, sibling);
 
 		list_del(&child->sibling);
@@ -158,7 +155,7 @@ static bool parent_wants_no_zombie(const struct process *parent)
 static void process_tell_parent(struct process *process)
 {
 	struct process *parent = process->parent;
-	siginfo_t info = { .si_signo = process->exit_signal };
+	siginfo_t info = {.si_signo = process->exit_signal};
 	uint32_t status = process->exit_status;
 	bool auto_reap;
 
@@ -209,8 +206,7 @@ void process_kill(struct process *process, uint32_t status)
 		process->exiting = true;
 		process->exit_status = status;
 	}
-	list_for_each(pos, &process->tasks)
-	{
+	list_for_each(pos, &process->tasks) {
 		struct task *task = list_entry(pos, struct task, process_node);
 
 		if (task->state == TASK_DEAD)
@@ -252,7 +248,8 @@ static _Noreturn void task_end(struct task *task)
 	task->state = TASK_DEAD;
 	process->dead_run_ns += cputime_of_task(task);
 	if (host_ends)
-		kt->host->dead = true; /* seen by the kthread's loop, which is on a stack of its own */
+		kt->host->dead = true; /* seen by the kthread's loop, which is on a stack of its own
+					*/
 	kt->dead_task = task;
 	sched_switch_out(task);
 	panic("a dead task ran");

@@ -101,7 +101,7 @@ static int parse_int(const char **p)
 /* p stands behind the '%'; returns what is behind the conversion. */
 static const char *parse_spec(const char *p, struct fmt_spec *spec, va_list *ap)
 {
-	*spec = (struct fmt_spec){ .precision = -1 };
+	*spec = (struct fmt_spec){.precision = -1};
 	for (; *p == '-' || *p == '0' || *p == '#'; p++) {
 		spec->left |= *p == '-';
 		spec->prefix |= *p == '#';
@@ -200,7 +200,7 @@ static void out_spec(struct fmt_out *out, const struct fmt_spec *spec, va_list *
 
 int fmt_vprint(char *buf, size_t size, const char *fmt, va_list ap_in)
 {
-	struct fmt_out out = { .buf = buf, .size = size };
+	struct fmt_out out = {.buf = buf, .size = size};
 	struct fmt_spec spec;
 	va_list ap;
 

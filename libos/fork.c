@@ -1,9 +1,9 @@
 /*
  * fork.c - fork, vfork and clone: threads, processes that share memory, and processes of their own.
  *
- * fork: the host forks, so that the program's memory is copied on write; the arena is shared, and the
- * child's task, made here, starts in the new host process with a copy of the registers.
- * vfork (and any clone with CLONE_VM but not CLONE_THREAD): a second process in the same host process;
+ * fork: the host forks, so that the program's memory is copied on write; the arena is shared, and
+ * the child's task, made here, starts in the new host process with a copy of the registers. vfork
+ * (and any clone with CLONE_VM but not CLONE_THREAD): a second process in the same host process;
  * only execve gives it a host process of its own.
  */
 #include <errno.h>
@@ -21,8 +21,8 @@
 #include "libos/xstate.h"
 
 #define CLONE_NAMESPACES                                                                           \
-	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
-	 CLONE_NEWNET)
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+	 CLONE_NEWPID | CLONE_NEWNET)
 
 /* clone(2), ERRORS. */
 static int clone_check(uint64_t flags)
@@ -79,8 +79,8 @@ static struct task *clone_task(struct process *process, const struct clone_reque
 static int clone_resources(struct process *child, struct process *self, uint64_t flags)
 {
 	child->mm = (flags & CLONE_VM) != 0 ? mm_ref(self->mm) : mm_copy(self->mm);
-	child->files = (flags & CLONE_FILES) != 0 ? fdtable_ref(self->files) :
-						    fdtable_copy(self->files);
+	child->files =
+		(flags & CLONE_FILES) != 0 ? fdtable_ref(self->files) : fdtable_copy(self->files);
 	child->fs = (flags & CLONE_FS) != 0 ? path_ctx_ref(self->fs) : path_ctx_copy(self->fs);
 	if (child->mm == NULL || child->files == NULL || child->fs == NULL)
 		return -ENOMEM;
@@ -105,7 +105,7 @@ static void signal_handlers_clear(struct process *process)
 {
 	for (unsigned i = 0; i < NR_SIGNALS; i++)
 		if (process->sighand->action[i].handler != (uint64_t)(uintptr_t)SIG_IGN)
-			process->sighand->action[i] = (struct ksigaction){ 0 };
+			process->sighand->action[i] = (struct ksigaction){0};
 }
 
 /* A child that never ran. */

@@ -30,7 +30,8 @@ __asm__(".text\n"
 	"	syscall\n"
 	"	ret\n"
 	".size host_syscall, . - host_syscall\n"
-	/* The child finds fn and arg on its own stack, since it has no other memory of its own yet. */
+	/* The child finds fn and arg on its own stack, since it has no other memory of its own yet.
+	 */
 	".global host_clone\n"
 	".type host_clone, @function\n"
 	"host_clone:\n"
@@ -196,7 +197,7 @@ long host_sched_yield(void)
 
 long host_setaffinity(unsigned core)
 {
-	uint64_t mask[1024 / 64] = { 0 };
+	uint64_t mask[1024 / 64] = {0};
 
 	mask[core / 64 % (1024 / 64)] = 1UL << core % 64;
 	return call3(SYS_sched_setaffinity, 0, sizeof(mask), (long)mask);

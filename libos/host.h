@@ -30,7 +30,8 @@ long host_memfd_create(const char *name, unsigned flags);
 long host_membarrier(int cmd, unsigned flags);
 
 /* Threads, processes and signals of the host. */
-long host_futex(uint32_t *word, int op, uint32_t val, const struct timespec *timeout, uint32_t val3);
+long host_futex(uint32_t *word, int op, uint32_t val, const struct timespec *timeout,
+		uint32_t val3);
 long host_gettid(void);
 long host_getpid(void);
 long host_tgkill(int tgid, int tid, int sig);

@@ -1,10 +1,10 @@
 /*
  * kthread.c - host threads and their vcpus.
  *
- * A kthread runs tasks only while it holds a vcpu (abi/window.h).  Without one it waits on exactly one
- * word: as the standby of a vcpu on that slot's `grant`, else on its own word in the scratch area,
- * where another kthread of the instance hands it a vcpu.  So every parked vcpu has a kthread that
- * leatd can wake, and vcpus move between the instance's host processes without leatd.
+ * A kthread runs tasks only while it holds a vcpu (abi/window.h).  Without one it waits on exactly
+ * one word: as the standby of a vcpu on that slot's `grant`, else on its own word in the scratch
+ * area, where another kthread of the instance hands it a vcpu.  So every parked vcpu has a kthread
+ * that leatd can wake, and vcpus move between the instance's host processes without leatd.
  */
 #include "libos/kthread.h"
 
@@ -72,13 +72,13 @@ static void kthread_free(struct kthread *kt)
 	arena_free(kt);
 }
 
-/* Memory of host threads that have ended is used again only when the host says that they are gone. */
+/* Memory of host threads that have ended is used again only when the host says that they are gone.
+ */
 static void kthread_reap_dead(void)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &instance()->dead_kthreads)
-	{
+	list_for_each_safe(pos, tmp, &instance()->dead_kthreads) {
 		struct kthread *kt = list_entry(pos, struct kthread, node);
 
 		if (host_tgkill(kt->host_pid, kt->tid, SIGURG) != -ESRCH)
@@ -137,7 +137,7 @@ static void *kthread_stack_top(const struct kthread *kt)
 
 void kthread_adopt(struct kthread *kt)
 {
-	stack_t ss = { .ss_sp = kt->sigstack, .ss_size = ABI_PAGE_SIZE << KTHREAD_SIGSTACK_ORDER };
+	stack_t ss = {.ss_sp = kt->sigstack, .ss_size = ABI_PAGE_SIZE << KTHREAD_SIGSTACK_ORDER};
 
 	gs_base_write((uint64_t)(uintptr_t)kt);
 	host_sigaltstack(&ss, NULL);
@@ -226,8 +226,8 @@ fail:
 
 void kthread_helper_wait(struct kthread *kt, uint64_t timeout_ns)
 {
-	struct timespec ts = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
-			       .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+	struct timespec ts = {.tv_sec = (time_t)(timeout_ns / NS_PER_S),
+			      .tv_nsec = (long)(timeout_ns % NS_PER_S)};
 	uint32_t *word = park_word(kt);
 
 	/* Acquire pairs with the release in kthread_helper_wake. */
@@ -261,7 +261,8 @@ static void doorbell(const struct abi_vcpu *slot, uint64_t wanted_ns)
 	const struct abi_core *dp = &control_page()->core[core];
 	uint64_t one = 1;
 
-	if (__atomic_load_n(&dp->state, __ATOMIC_ACQUIRE) != ABI_DP_SLEEP || dp->wake_ns <= wanted_ns)
+	if (__atomic_load_n(&dp->state, __ATOMIC_ACQUIRE) != ABI_DP_SLEEP ||
+	    dp->wake_ns <= wanted_ns)
 		return;
 	host_write(ABI_FD_DOORBELL + (int)core, &one, sizeof(one));
 }
@@ -308,8 +309,7 @@ struct kthread *hostproc_parked_kthread(struct hostproc *host)
 {
 	struct list *pos;
 
-	list_for_each(pos, &host->kthreads)
-	{
+	list_for_each(pos, &host->kthreads) {
 		struct kthread *kt = list_entry(pos, struct kthread, node);
 
 		if (kt->state == KT_PARKED)
@@ -347,8 +347,7 @@ void kthread_pass_on(struct kthread *kt)
 
 	if (kt->vcpu < 0)
 		return;
-	list_for_each(pos, &instance()->hosts)
-	{
+	list_for_each(pos, &instance()->hosts) {
 		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
 		struct kthread *parked = host->dead ? NULL : hostproc_parked_kthread(host);
 

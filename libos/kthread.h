@@ -77,13 +77,13 @@ _Noreturn void hostproc_end(struct kthread *kt);
 /* ---- sched.c ---- */
 
 _Noreturn void sched_loop(struct kthread *kt);
-void sched_enqueue(struct task *task); /* becomes runnable; nobody is told */
+void sched_enqueue(struct task *task);       /* becomes runnable; nobody is told */
 void sched_vectors_save(struct kthread *kt); /* to their owner's memory */
-void sched_poll(struct kthread *kt);   /* network, timers, signals from outside */
+void sched_poll(struct kthread *kt);         /* network, timers, signals from outside */
 
 /*
- * Asks for vcpus for host processes whose runnable tasks have waited for min_ticks, but for one that
- * has got one just now.
+ * Asks for vcpus for host processes whose runnable tasks have waited for min_ticks, but for one
+ * that has got one just now.
  */
 void sched_want_for_waiting(const struct hostproc *served, uint64_t min_ticks);
 

@@ -8,7 +8,8 @@
 /* Brings the stack up: once, at the instance's start, in the first task. 0 or negative errno. */
 int net_glue_init(void);
 
-/* Takes and sends what waits on the vcpu's queues; returns how many packets. With the instance lock. */
+/* Takes and sends what waits on the vcpu's queues; returns how many packets. With the instance
+ * lock. */
 int net_glue_poll(unsigned vcpu);
 
 /* Would net_glue_poll find something? Without the lock. */

@@ -9,9 +9,9 @@
 
 /* clone(2) in all its forms, as fork, vfork, clone and clone3 ask for it. */
 struct clone_request {
-	uint64_t flags;	    /* CLONE_*, without the signal */
+	uint64_t flags; /* CLONE_*, without the signal */
 	int exit_signal;
-	uint64_t stack;	    /* the child's stack pointer, 0: as the parent's */
+	uint64_t stack;      /* the child's stack pointer, 0: as the parent's */
 	uint64_t parent_tid; /* user addresses */
 	uint64_t child_tid;
 	uint64_t tls;

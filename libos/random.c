@@ -2,8 +2,8 @@
  * random.c - the libOS's random numbers: ChaCha20 with fast key erasure.
  *
  * The key starts from the launcher's random bytes; each request replaces it (so that an old output
- * tells nothing later), and rdrand is mixed in where the CPU has it (so that two instances cloned from
- * one image part ways).  Guard: the instance lock.
+ * tells nothing later), and rdrand is mixed in where the CPU has it (so that two instances cloned
+ * from one image part ways).  Guard: the instance lock.
  */
 #include <cpuid.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static void quarter_round(uint32_t x[16], unsigned a, unsigned b, unsigned c, un
 /* RFC 8439 section 2.3, with a 64-bit counter and a 64-bit nonce. */
 static void chacha_block(const uint32_t key[8], uint64_t counter, uint64_t nonce, uint32_t out[16])
 {
-	uint32_t in[16] = { 0x61707865, 0x3320646e, 0x79622d32, 0x6b206574 };
+	uint32_t in[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
 
 	memcpy(in + 4, key, 32);
 	memcpy(in + 12, &counter, 8);

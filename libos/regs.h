@@ -1,8 +1,8 @@
 /*
  * regs.h - the user registers as entry.S lays them out on the task's kernel stack.
  *
- * Offsets are used by entry.S and asserted in entry.c.  `partial` frames come from a rewritten site or
- * a trap: rip is the return address, rcx and r11 are dead.  Full frames (faults, preemption,
+ * Offsets are used by entry.S and asserted in entry.c.  `partial` frames come from a rewritten site
+ * or a trap: rip is the return address, rcx and r11 are dead.  Full frames (faults, preemption,
  * sigreturn) restore everything.
  */
 #pragma once

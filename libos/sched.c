@@ -1,9 +1,10 @@
 /*
- * sched.c - which task runs next on a kthread, sleeping and waking, and what a kthread does meanwhile.
+ * sched.c - which task runs next on a kthread, sleeping and waking, and what a kthread does
+ * meanwhile.
  *
- * Every kthread has a loop of its own on its own stack: a task that blocks switches to the loop, the
- * loop switches to the next task.  The instance lock is held across switches.  A task runs only on
- * kthreads of its host process, so the queue of runnable tasks is per host process.
+ * Every kthread has a loop of its own on its own stack: a task that blocks switches to the loop,
+ * the loop switches to the next task.  The instance lock is held across switches.  A task runs only
+ * on kthreads of its host process, so the queue of runnable tasks is per host process.
  */
 #include <errno.h>
 #include <string.h>
@@ -58,8 +59,9 @@ void task_wake(struct task *task)
 	timer_cancel(&task->sleep_timer);
 	sched_enqueue(task);
 	/*
-	 * Mostly the waker blocks soon and its kthread goes on with the task: cheaper than another core.
-	 * Where tasks queue up, or the waker goes on for long (ticker.c), another vcpu is asked for.
+	 * Mostly the waker blocks soon and its kthread goes on with the task: cheaper than another
+	 * core. Where tasks queue up, or the waker goes on for long (ticker.c), another vcpu is
+	 * asked for.
 	 */
 	if (instance()->nr_lingering > 0)
 		return;
@@ -228,8 +230,7 @@ static struct kthread *sched_other_host(const struct kthread *kt)
 
 	if (instance()->nr_runnable == 0)
 		return NULL;
-	list_for_each_safe(pos, tmp, hosts)
-	{
+	list_for_each_safe(pos, tmp, hosts) {
 		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
 		struct kthread *parked;
 
@@ -252,8 +253,7 @@ void sched_want_for_waiting(const struct hostproc *served, uint64_t min_ticks)
 
 	if (instance()->nr_runnable == 0)
 		return;
-	list_for_each(pos, &instance()->hosts)
-	{
+	list_for_each(pos, &instance()->hosts) {
 		struct hostproc *host = list_entry(pos, struct hostproc, all_node);
 
 		if (host == served || list_empty(&host->rq))
@@ -265,8 +265,8 @@ void sched_want_for_waiting(const struct hostproc *served, uint64_t min_ticks)
 }
 
 /*
- * The kthread blocks: mostly the fastest way on is its own vcpu, since the next task wants what this
- * one has just written or forked.  Whoever still waits then gets another one.
+ * The kthread blocks: mostly the fastest way on is its own vcpu, since the next task wants what
+ * this one has just written or forked.  Whoever still waits then gets another one.
  */
 static bool sched_hand_over(struct kthread *kt)
 {
@@ -315,7 +315,8 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 	instance()->nr_lingering--;
 }
 
-/* How long it may poll: only where everyone on the core gives way, and briefly if somebody waits. */
+/* How long it may poll: only where everyone on the core gives way, and briefly if somebody waits.
+ */
 static uint64_t sched_linger_ns(const struct kthread *kt)
 {
 	const struct abi_control *control = control_page();

@@ -122,7 +122,7 @@ static void start_program(struct task *task)
 	const struct abi_boot *boot = instance()->boot;
 	const char *program = boot_string(boot, boot->program_off);
 	struct abi_instance *abi = abi_instance_of(window());
-	struct exec_request request = { .stack_max = boot->stack_max };
+	struct exec_request request = {.stack_max = boot->stack_max};
 	struct loader_result result;
 	char found[SEARCH_PATH_MAX];
 	char **argv = boot_strings(boot, boot->argv_off, boot->argc);
@@ -219,7 +219,7 @@ static void instance_init(const struct abi_boot *boot)
 	fmt_print(inst->domainname, sizeof(inst->domainname), "(none)");
 	__cpuid(1, eax, ebx, ecx, edx);
 	inst->cpu_features = edx; /* AT_HWCAP on x86 */
-	inst->hwcap2 = 2;	  /* HWCAP2_FSGSBASE: we could not run without */
+	inst->hwcap2 = 2;         /* HWCAP2_FSGSBASE: we could not run without */
 	clock_init();
 	xstate_init();
 }

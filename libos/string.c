@@ -1,6 +1,6 @@
 /*
- * string.c - the memory and string functions of the image: general registers only, since vector state
- * belongs to the program.
+ * string.c - the memory and string functions of the image: general registers only, since vector
+ * state belongs to the program.
  */
 #include <stddef.h>
 #include <stdint.h>

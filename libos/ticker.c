@@ -4,8 +4,9 @@
  * A kthread sees timers and other tasks only when the program enters the libOS.  A program that
  * computes without a call would keep both waiting, so while tasks wait for a kthread, or a timer is
  * pending, this host thread sleeps until the next tick or deadline, and then kicks kthreads by the
- * preemption signal or asks leatd for one more vcpu.  Otherwise it does not exist or sleeps for good:
- * it costs an idle instance nothing.  (A host timer a kthread would need three more host calls.)
+ * preemption signal or asks leatd for one more vcpu.  Otherwise it does not exist or sleeps for
+ * good: it costs an idle instance nothing.  (A host timer a kthread would need three more host
+ * calls.)
  */
 #include "libos/clock.h"
 #include "libos/instance.h"
@@ -13,7 +14,8 @@
 
 #define TICK_NS 1000000UL  /* while tasks wait */
 #define SLICE_NS 4000000UL /* of a task while others wait */
-#define TICKS_MORE 16U	   /* without anybody waiting, so that it is not woken a thousand times a second */
+#define TICKS_MORE                                                                                 \
+	16U /* without anybody waiting, so that it is not woken a thousand times a second */
 
 /* Tasks wait for their turn: asks for one more vcpu, and ends the slices that are over. */
 static void tick_slices(uint64_t now_ns)
@@ -127,7 +129,8 @@ void ticker_cover(void)
 		ticker_start(next_ns);
 }
 
-/* A task that goes on running set a timer; the task's own timeouts are seen by whoever runs next. */
+/* A task that goes on running set a timer; the task's own timeouts are seen by whoever runs next.
+ */
 void kthread_timer_armed(uint64_t deadline_ns)
 {
 	struct task *task = current();

@@ -12,7 +12,8 @@
 #include "libos/kthread.h"
 
 #define TIMER_HEAP_FIRST 64U
-#define TIMER_RUN_MAX 256U /* a periodic timer that is always due shall not hold the lock for ever */
+#define TIMER_RUN_MAX                                                                              \
+	256U /* a periodic timer that is always due shall not hold the lock for ever */
 
 struct timer_heap {
 	uint32_t nr;   /* armed timers: slot[1..nr] */

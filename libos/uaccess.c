@@ -109,8 +109,8 @@ int cmpxchg_user_u32(uint32_t *user_word, uint32_t expected, uint32_t desired, u
 
 void uio_init(struct uio *uio, struct iovec *iov, void *buf, size_t n, bool kernel)
 {
-	*iov = (struct iovec){ .iov_base = buf, .iov_len = n };
-	*uio = (struct uio){ .iov = iov, .nr_iov = 1, .left = n, .kernel = kernel };
+	*iov = (struct iovec){.iov_base = buf, .iov_len = n};
+	*uio = (struct uio){.iov = iov, .nr_iov = 1, .left = n, .kernel = kernel};
 }
 
 size_t uio_peek(const struct uio *uio, void **ret_ptr, size_t n)
@@ -186,7 +186,8 @@ ssize_t uio_zero(struct uio *uio, size_t n)
 	return uio_move(uio, UIO_ZERO, NULL, n);
 }
 
-ssize_t uio_import(struct uio *uio, struct iovec iov[], const struct iovec *user_iov, unsigned long nr)
+ssize_t uio_import(struct uio *uio, struct iovec iov[], const struct iovec *user_iov,
+		   unsigned long nr)
 {
 	size_t total = 0;
 
@@ -203,6 +204,6 @@ ssize_t uio_import(struct uio *uio, struct iovec iov[], const struct iovec *user
 		iov[i].iov_len = MIN(iov[i].iov_len, (size_t)0x7ffff000 - total);
 		total += iov[i].iov_len;
 	}
-	*uio = (struct uio){ .iov = iov, .nr_iov = (unsigned)nr, .left = total };
+	*uio = (struct uio){.iov = iov, .nr_iov = (unsigned)nr, .left = total};
 	return (ssize_t)total;
 }

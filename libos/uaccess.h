@@ -45,9 +45,9 @@ int cmpxchg_user_u32(uint32_t *user_word, uint32_t expected, uint32_t desired, u
 struct uio {
 	const struct iovec *iov; /* copied into libOS memory already */
 	unsigned nr_iov;
-	size_t skip;             /* bytes of iov[0] already used */
-	size_t left;             /* bytes until the end */
-	bool kernel;             /* buffers are libOS memory: plain copies */
+	size_t skip; /* bytes of iov[0] already used */
+	size_t left; /* bytes until the end */
+	bool kernel; /* buffers are libOS memory: plain copies */
 };
 
 /* A uio over one buffer; iov is the caller's storage. */
@@ -65,4 +65,5 @@ void uio_advance(struct uio *uio, size_t n);
 #define UIO_MAX_IOV 1024
 
 /* readv and friends: reads nr iovecs of the program into iov[]; total length or -EFAULT/-EINVAL. */
-ssize_t uio_import(struct uio *uio, struct iovec iov[], const struct iovec *user_iov, unsigned long nr);
+ssize_t uio_import(struct uio *uio, struct iovec iov[], const struct iovec *user_iov,
+		   unsigned long nr);

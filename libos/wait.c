@@ -31,8 +31,7 @@ void wait_queue_wake_n(struct wait_queue *wq, uint32_t events, unsigned nr_exclu
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &wq->entries)
-	{
+	list_for_each_safe(pos, tmp, &wq->entries) {
 		struct wait_entry *entry = list_entry(pos, struct wait_entry, node);
 
 		if (events != 0 && entry->events != 0 && (entry->events & events) == 0)

@@ -2,8 +2,8 @@
  * wait.h - wait queues: everything that can wait waits here.
  *
  * One mechanism behind blocking calls, poll, select, epoll and futex.  An object that becomes ready
- * calls wait_queue_wake(); each entry's function decides what that means (wake a task, queue an epoll
- * item).  Guard: the instance lock.
+ * calls wait_queue_wake(); each entry's function decides what that means (wake a task, queue an
+ * epoll item).  Guard: the instance lock.
  */
 #pragma once
 
@@ -50,8 +50,8 @@ bool wait_wake_task(struct wait_entry *entry, uint32_t events);
 /*
  * Parks the current task until woken, until deadline_ns (CLOCK_MONOTONIC; WAIT_FOREVER: none), or
  * until a signal is deliverable.  The instance lock is released while parked.  Returns 0 when woken
- * (the caller checks its condition again), -ETIMEDOUT, or -EINTR with the task woken by a signal: the
- * caller returns -ERESTARTSYS, -ERESTARTNOHAND or -EINTR as signal(7) says for its call.
+ * (the caller checks its condition again), -ETIMEDOUT, or -EINTR with the task woken by a signal:
+ * the caller returns -ERESTARTSYS, -ERESTARTNOHAND or -EINTR as signal(7) says for its call.
  */
 int task_sleep(uint64_t deadline_ns);
 int task_sleep_uninterruptible(uint64_t deadline_ns);

@@ -10,7 +10,8 @@
 #include "libos/instance.h"
 
 #define XSTATE_LEAF 0xd
-#define XSTATE_AMX (3UL << 17) /* never permitted here (arch_prctl refuses): always in its first state */
+#define XSTATE_AMX                                                                                 \
+	(3UL << 17) /* never permitted here (arch_prctl refuses): always in its first state */
 #define XSTATE_LEGACY_SIZE 576U
 #define XSTATE_COMPACTED (1UL << 63)
 #define SIGFRAME_REST 1024U /* of a host signal frame, beside the xsave area */
@@ -79,6 +80,7 @@ void xstate_reset(void)
 	uint64_t compacted = XSTATE_COMPACTED | instance()->xsave_mask;
 
 	memset(area, 0, sizeof(area));
-	memcpy(area + 520, &compacted, sizeof(compacted)); /* XCOMP_BV; XSTATE_BV says: all initial */
+	memcpy(area + 520, &compacted, sizeof(compacted)); /* XCOMP_BV; XSTATE_BV says: all initial
+							    */
 	xstate_restore(area);
 }

@@ -1,8 +1,8 @@
 /*
  * xstate.h - the program's vector state: the only functions of the image that may touch it.
  *
- * It stays in the registers while the libOS runs, and is saved only when another task is about to use
- * them.
+ * It stays in the registers while the libOS runs, and is saved only when another task is about to
+ * use them.
  */
 #pragma once
 
@@ -11,7 +11,8 @@
 /* Finds out what the CPU has: fills xsave_mask, xsave_size and sigframe_min of the instance. */
 void xstate_init(void);
 
-/* In compacted format (XSAVEC) into instance()->xsave_size bytes at a 64-byte boundary, zero at first. */
+/* In compacted format (XSAVEC) into instance()->xsave_size bytes at a 64-byte boundary, zero at
+ * first. */
 void xstate_save(void *area);
 
 /* 0 or -EFAULT: not a state that the CPU accepts. */

@@ -1,6 +1,6 @@
 /*
- * prctl.c - the handler of prctl(2): the options whose effect exists here; -EINVAL for the others, as
- * a kernel without them answers.
+ * prctl.c - the handler of prctl(2): the options whose effect exists here; -EINVAL for the others,
+ * as a kernel without them answers.
  */
 #include <errno.h>
 #include <linux/prctl.h>
@@ -16,7 +16,7 @@
 static long set_name(const char *user_name)
 {
 	struct task *task = current();
-	char name[TASK_COMM_LEN] = { 0 };
+	char name[TASK_COMM_LEN] = {0};
 	ssize_t n = strncpy_from_user(name, user_name, sizeof(name) - 1);
 
 	if (n == -EFAULT)

@@ -20,8 +20,8 @@
 #define ARCH_SET_FS_CODE 0x1002
 #define ARCH_GET_FS_CODE 0x1003
 #define MEMBARRIER_PRIVATE 0x78 /* PRIVATE_EXPEDITED and its SYNC_CORE, and their registrations */
-#define CLONE_ARGS_SIZE_0 64 /* struct clone_args of Linux 5.3 */
-#define PATH_ORDER 0U	     /* PATH_MAX bytes */
+#define CLONE_ARGS_SIZE_0 64    /* struct clone_args of Linux 5.3 */
+#define PATH_ORDER 0U           /* PATH_MAX bytes */
 
 _Static_assert(PATH_MAX <= ABI_PAGE_SIZE, "a path fits a page");
 
@@ -44,14 +44,14 @@ SYS5(clone, unsigned long, flags, unsigned long, stack, unsigned long, parent_ti
 
 SYS0(fork)
 {
-	struct clone_request req = { .exit_signal = SIGCHLD };
+	struct clone_request req = {.exit_signal = SIGCHLD};
 
 	return process_clone(&req);
 }
 
 SYS0(vfork)
 {
-	struct clone_request req = { .flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD };
+	struct clone_request req = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
 
 	return process_clone(&req);
 }
@@ -80,14 +80,15 @@ static int clone_args_import(struct clone_args *args, const void *user_args, siz
 
 SYS2(clone3, const void *, user_args, size_t, size)
 {
-	struct clone_request req = { 0 };
+	struct clone_request req = {0};
 	struct clone_args args;
 	int err = clone_args_import(&args, user_args, size);
 
 	if (err != 0)
 		return err;
-	if ((args.flags & CSIGNAL) != 0 || args.exit_signal >= NR_SIGNALS || args.set_tid_size != 0 ||
-	    (args.flags & CLONE_INTO_CGROUP) != 0 || (args.stack == 0) != (args.stack_size == 0))
+	if ((args.flags & CSIGNAL) != 0 || args.exit_signal >= NR_SIGNALS ||
+	    args.set_tid_size != 0 || (args.flags & CLONE_INTO_CGROUP) != 0 ||
+	    (args.stack == 0) != (args.stack_size == 0))
 		return -EINVAL;
 	req.flags = args.flags;
 	req.exit_signal = (int)args.exit_signal;
@@ -186,8 +187,7 @@ static bool group_in_session(int pgid, int sid)
 {
 	struct list *pos;
 
-	list_for_each(pos, &instance()->processes)
-	{
+	list_for_each(pos, &instance()->processes) {
 		const struct process *process = list_entry(pos, struct process, all_node);
 
 		if (process->pgid == pgid && process->sid == sid)
@@ -308,8 +308,8 @@ SYS2(getcpu, uint32_t *, user_cpu, uint32_t *, user_node)
 }
 
 /*
- * Passed on: the process's kthreads are the only ones that run its tasks, and a task that does not run
- * has been through the instance lock.
+ * Passed on: the process's kthreads are the only ones that run its tasks, and a task that does not
+ * run has been through the instance lock.
  */
 SYS3(membarrier, int, cmd, unsigned, flags, int, cpu)
 {

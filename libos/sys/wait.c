@@ -14,11 +14,12 @@
 #include "libos/timespec.h"
 #include "libos/uaccess.h"
 
-#define WAIT_OPTIONS (WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | __WNOTHREAD | __WCLONE | __WALL)
+#define WAIT_OPTIONS                                                                               \
+	(WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | __WNOTHREAD | __WCLONE | __WALL)
 
 /* Which children, and what about them. */
 struct wait_request {
-	int pid;  /* > 0: that one; -1: any; 0: our group; < -1: group -pid */
+	int pid; /* > 0: that one; -1: any; 0: our group; < -1: group -pid */
 	int options;
 };
 
@@ -92,8 +93,7 @@ static int wait_for_child(const struct wait_request *req, struct wait_result *re
 	for (;;) {
 		bool any = false;
 
-		list_for_each_safe(pos, tmp, &self->children)
-		{
+		list_for_each_safe(pos, tmp, &self->children) {
 			struct process *child = list_entry(pos, struct process, sibling);
 
 			if (!wait_matches(req, child))
@@ -125,8 +125,8 @@ static int put_rusage(struct rusage *user_usage, uint64_t cpu_ns)
 
 SYS4(wait4, int, pid, int *, user_status, int, options, struct rusage *, user_usage)
 {
-	struct wait_request req = { .pid = pid, .options = options | WEXITED };
-	struct wait_result result = { 0 };
+	struct wait_request req = {.pid = pid, .options = options | WEXITED};
+	struct wait_result result = {0};
 	int err;
 
 	if ((options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)) != 0)
@@ -187,8 +187,8 @@ static int waitid_pid(int type, int id, int *ret_pid)
 
 SYS5(waitid, int, type, int, id, siginfo_t *, user_info, int, options, struct rusage *, user_usage)
 {
-	struct wait_request req = { .options = options };
-	struct wait_result result = { 0 };
+	struct wait_request req = {.options = options};
+	struct wait_result result = {0};
 	siginfo_t info;
 	int err;
 

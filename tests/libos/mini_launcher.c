@@ -1,12 +1,13 @@
 /*
- * mini_launcher.c - runs a program in the instance image without leatd: a tool for trying the library OS.
+ * mini_launcher.c - runs a program in the instance image without leatd: a tool for trying the
+ * library OS.
  *
  * usage: mini-launcher [-c VCPUS] [-l LINGER_US] [-t] [-e NAME=VALUE]... IMAGE PROGRAM [ARG...]
  *
  * It plays the launcher (maps image, window, control page, boot block; installs a filter that traps
  * every system call from outside the image's text; jumps) and leatd's core scheduler (grants vcpus
- * when they are wanted or due).  There is no confinement and no network.  Static, since the image is
- * jumped to from here.
+ * when they are wanted or due).  There is no confinement and no network.  Static, since the image
+ * is jumped to from here.
  */
 #include <elf.h>
 #include <errno.h>
@@ -189,13 +190,14 @@ static void filter_install(const struct image *image)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 			 offsetof(struct seccomp_data, instruction_pointer) + 4),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, instruction_pointer)),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)image->text_low, 0, 1),
 		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)image->text_high, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = { .len = sizeof(insns) / sizeof(insns[0]), .filter = insns };
+	struct sock_fprog prog = {.len = sizeof(insns) / sizeof(insns[0]), .filter = insns};
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) != 0)
@@ -286,12 +288,12 @@ static int leatd_run(const struct options *opt, void *window, int bell, pid_t pi
 {
 	struct abi_instance *abi = abi_instance_of(window);
 	unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	struct pollfd pfd = { .fd = bell, .events = POLLIN };
+	struct pollfd pfd = {.fd = bell, .events = POLLIN};
 	uint64_t rings, next, now;
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		struct timespec ts = { .tv_nsec = SCAN_MS * 1000000L };
+		struct timespec ts = {.tv_nsec = SCAN_MS * 1000000L};
 
 		next = scan(window, opt->vcpus, cores);
 		now = now_ns();
@@ -338,8 +340,9 @@ static void parse(int argc, char **argv, struct options *opt)
 			exit(125);
 	}
 	if (argc - optind < 2 || opt->vcpus == 0 || opt->vcpus > ABI_MAX_VCPUS) {
-		fprintf(stderr, "usage: mini-launcher [-c VCPUS] [-l LINGER_US] [-t] [-e NAME=VALUE] "
-				"IMAGE PROGRAM [ARG...]\n");
+		fprintf(stderr,
+			"usage: mini-launcher [-c VCPUS] [-l LINGER_US] [-t] [-e NAME=VALUE] "
+			"IMAGE PROGRAM [ARG...]\n");
 		exit(125);
 	}
 	opt->image = argv[optind];
@@ -348,8 +351,8 @@ static void parse(int argc, char **argv, struct options *opt)
 
 int main(int argc, char **argv)
 {
-	struct options opt = { 0 };
-	struct image image = { 0 };
+	struct options opt = {0};
+	struct image image = {0};
 	int window_fd, control_fd, bell;
 	struct abi_control *control;
 	void *window;

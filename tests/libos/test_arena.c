@@ -1,6 +1,6 @@
 /*
- * test_arena.c - the arena's allocators as an ordinary process: nothing overlaps, everything comes back,
- * and the limit holds.
+ * test_arena.c - the arena's allocators as an ordinary process: nothing overlaps, everything comes
+ * back, and the limit holds.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -13,11 +13,11 @@
 #include "libos/instance.h"
 
 #define SAME(...)                                                                                  \
-	do {                                                                                           \
-		char a_[128], b_[128];                                                                     \
-		assert_int_equal(snprintf(a_, sizeof(a_), __VA_ARGS__),                                    \
-				 fmt_print(b_, sizeof(b_), __VA_ARGS__));                                  \
-		assert_string_equal(a_, b_);                                                               \
+	do {                                                                                       \
+		char a_[128], b_[128];                                                             \
+		assert_int_equal(snprintf(a_, sizeof(a_), __VA_ARGS__),                            \
+				 fmt_print(b_, sizeof(b_), __VA_ARGS__));                          \
+		assert_string_equal(a_, b_);                                                       \
 	} while (0)
 
 static void test_numbers(void **state)
