@@ -68,6 +68,14 @@ void ebpf_object_unref(struct ebpf_object *obj); /* NULL is allowed */
 /* Is there a program in section (or of the function's name) @name? */
 bool ebpf_object_has_prog(const struct ebpf_object *obj, const char *name);
 
+/* Name of the program number @index, NULL behind the last. Its section in @ret_section (may be
+ * NULL). */
+const char *ebpf_object_prog_name(const struct ebpf_object *obj, uint32_t index,
+				  const char **ret_section);
+
+/* Instructions of @name; 0 if there is none. */
+uint32_t ebpf_object_prog_size(const struct ebpf_object *obj, const char *name);
+
 /* Instructions on the longest path through @name that the verifier saw; 0 if not verified. */
 uint64_t ebpf_object_prog_cost(const struct ebpf_object *obj, const char *name);
 
@@ -90,6 +98,9 @@ uint64_t ebpf_prog_run(const struct ebpf_prog *prog, void *ctx);
 
 /* Map by name, NULL if there is none; lives as long as the instance. */
 struct ebpf_map *ebpf_instance_map(const struct ebpf_instance *inst, const char *name);
+
+/* Map number @index, NULL behind the last. */
+struct ebpf_map *ebpf_instance_map_at(const struct ebpf_instance *inst, uint32_t index);
 
 struct ebpf_map_info {
 	const char *name;
@@ -118,3 +129,10 @@ int ebpf_map_next_key(struct ebpf_map *map, const void *key, void *ret_key);
  * the length of the whole text like snprintf(), or -ENOENT.
  */
 int ebpf_object_disasm(const struct ebpf_object *obj, const char *name, char *buf, size_t size);
+
+/*
+ * For the public conformance suite only: runs @count bare instructions (8 bytes each) that are
+ * trusted and not verified, with r1 = @memory and r2 = @memory_size. -EINVAL if they are malformed.
+ */
+int ebpf_run_trusted(const void *insns, size_t count, enum ebpf_engine engine, void *memory,
+		     size_t memory_size, uint64_t *ret_r0);

@@ -166,6 +166,23 @@ bool ebpf_object_has_prog(const struct ebpf_object *obj, const char *name)
 	return ebpf_object_find(obj, name) != NULL;
 }
 
+const char *ebpf_object_prog_name(const struct ebpf_object *obj, uint32_t index,
+				  const char **ret_section)
+{
+	if (index >= obj->prog_count)
+		return NULL;
+	if (ret_section)
+		*ret_section = obj->progs[index].section;
+	return obj->progs[index].name;
+}
+
+uint32_t ebpf_object_prog_size(const struct ebpf_object *obj, const char *name)
+{
+	const struct ebpf_code *code = ebpf_object_find(obj, name);
+
+	return code ? code->count : 0;
+}
+
 uint64_t ebpf_object_prog_cost(const struct ebpf_object *obj, const char *name)
 {
 	const struct ebpf_code *code = ebpf_object_find(obj, name);
@@ -242,6 +259,37 @@ struct ebpf_map *ebpf_instance_map(const struct ebpf_instance *inst, const char 
 		if (strcmp(inst->obj->maps[i].name, name) == 0)
 			return inst->env.slot[i].map;
 	return NULL;
+}
+
+struct ebpf_map *ebpf_instance_map_at(const struct ebpf_instance *inst, uint32_t index)
+{
+	return index < inst->obj->map_count ? inst->env.slot[index].map : NULL;
+}
+
+int ebpf_run_trusted(const void *insns, size_t count, enum ebpf_engine engine, void *memory,
+		     size_t memory_size, uint64_t *ret_r0)
+{
+	const struct ebpf_object obj = {.map_count = 0};
+	const struct ebpf_env env = {0};
+	struct ebpf_code code = {.count = (uint32_t)count};
+	const char *reason;
+	size_t index;
+	int err;
+
+	code.insns = calloc(count ? count : 1, sizeof(*code.insns));
+	if (!code.insns)
+		return -ENOMEM;
+	memcpy(code.insns, insns, count * sizeof(*code.insns));
+	err = ebpf_insns_check(code.insns, count, &index, &reason);
+	if (!err && engine != EBPF_ENGINE_INTERPRETER)
+		err = ebpf_jit_compile(&obj, &code);
+	if (!err && code.native)
+		*ret_r0 = code.native((uintptr_t)memory, &env, memory_size);
+	else if (!err)
+		*ret_r0 = ebpf_interp_run(&code, (uintptr_t)memory, memory_size, &env);
+	ebpf_jit_free(&code);
+	free(code.insns);
+	return err;
 }
 
 int ebpf_object_disasm(const struct ebpf_object *obj, const char *name, char *buf, size_t size)
