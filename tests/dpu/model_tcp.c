@@ -243,6 +243,7 @@ static unsigned events_serve(bool server)
 			server_ready(conn);
 		else
 			client_ready(conn);
+		net_flush(me.net, 0);
 	}
 	return nr;
 }
