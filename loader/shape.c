@@ -13,24 +13,27 @@ struct votes {
 
 static void count_votes(const uint8_t *text, struct votes *votes)
 {
-	bool seen[SHAPE_BEFORE];
+	uint8_t len[SHAPE_BEFORE];
+	bool arrives[SHAPE_BEFORE + 1] = {[SHAPE_BEFORE] = true};
 	struct insn insn;
-	unsigned first, at, len, i;
+	unsigned at;
 
 	memset(votes, 0, sizeof(*votes));
-	for (first = 0; first < SHAPE_BEFORE - SHAPE_SYNC; first++) {
-		memset(seen, 0, sizeof(seen));
-		for (at = first; at < SHAPE_BEFORE; at += len) {
-			seen[at] = true;
-			len = insn_decode(text + at, SHAPE_BEFORE - at, &insn);
-			if (!len)
-				break;
-		}
-		if (at != SHAPE_BEFORE)
+	/* Each offset is decoded once: what follows it is the same for all who come there. */
+	for (at = SHAPE_BEFORE; at-- > 0;) {
+		len[at] = (uint8_t)insn_decode(text + at, SHAPE_BEFORE - at, &insn);
+		arrives[at] = len[at] && arrives[at + len[at]];
+	}
+	for (at = 0; at < SHAPE_BEFORE; at++) {
+		if (!arrives[at])
 			continue;
-		votes->total++;
-		for (i = 0; i < SHAPE_BEFORE; i++)
-			votes->through[i] += seen[i];
+		if (at < SHAPE_BEFORE - SHAPE_SYNC) {
+			votes->through[at]++;
+			votes->total++;
+		}
+		if (at + len[at] < SHAPE_BEFORE)
+			votes->through[at + len[at]] =
+				(uint8_t)(votes->through[at + len[at]] + votes->through[at]);
 	}
 }
 
