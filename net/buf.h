@@ -76,6 +76,12 @@ static inline bool buf_low(const struct buf_pool *pool)
 	return pool->free_count <= pool->reserve;
 }
 
+/* Half of it is used: queues grow no more. */
+static inline bool buf_scarce(const struct buf_pool *pool)
+{
+	return pool->free_count < pool->count / 2;
+}
+
 /* A frag without a page, or NULL. */
 struct frag *frag_alloc(struct buf_pool *pool);
 /* Gives back the frag and its reference to the page. */

@@ -38,6 +38,7 @@
 #define TCP_RCV_MAX (6u << 20)
 #define TCP_SND_FIRST (256u << 10)
 #define TCP_SND_MAX (4u << 20)
+#define TCP_SND_SCARCE (64u << 10)
 #define TCP_GSO_MAX 65535u
 #define TCP_BOARD_HOLES 64u
 #define TCP_OOO_MAX_FRAGS 2048u

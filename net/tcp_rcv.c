@@ -36,7 +36,7 @@ void tcp_rcv_after_read(struct tcp_sock *ts)
 	/* dynamic right-sizing: a reader that takes half the buffer in a round trip gets more */
 	if (ts->copied_seq - ts->drs_seq > ts->rcv_limit / 2) {
 		if (net->now_ns - ts->drs_ns < 4 * (uint64_t)(ts->srtt_us / 8 + 500) * NSEC_PER_USEC &&
-		    ts->rcv_limit < TCP_RCV_MAX && !buf_low(&net->pool))
+		    ts->rcv_limit < TCP_RCV_MAX && !buf_scarce(&net->pool))
 			ts->rcv_limit *= 2;
 		ts->drs_seq = ts->copied_seq;
 		ts->drs_ns = net->now_ns;

@@ -193,6 +193,8 @@ uint32_t tcp_snd_limit(const struct tcp_sock *ts)
 {
 	if (ts->s.sndbuf_locked)
 		return ts->s.sndbuf;
+	if (buf_scarce(&ts->s.net->pool))
+		return TCP_SND_SCARCE;
 	return min_u32(max_u32(2 * min_u32(ts->cwnd, TCP_SND_MAX), TCP_SND_FIRST), TCP_SND_MAX);
 }
 
