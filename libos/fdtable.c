@@ -24,7 +24,7 @@ struct fdtable {
 
 static unsigned limit_nofile(void)
 {
-	const struct rlimit64 *rl = current()->process->rlimits;
+	const struct rlimit *rl = current()->process->rlimits;
 
 	if (!rl || rl[RLIMIT_NOFILE].rlim_cur > FD_MAX_SIZE)
 		return FD_MAX_SIZE;
@@ -200,6 +200,16 @@ int fd_replace(struct file *file, int fd, bool cloexec)
 	table->files[fd] = file;
 	bit_set(table->cloexec, (unsigned)fd, cloexec);
 	return fd;
+}
+
+int fdtable_set(struct fdtable *table, int fd, struct file *file)
+{
+	if ((unsigned)fd >= table->size && table_grow(table, (unsigned)fd + 1))
+		return -ENOMEM;
+	if (table->files[fd])
+		slot_close(table, (unsigned)fd);
+	table->files[fd] = file;
+	return 0;
 }
 
 int fd_close(int fd)

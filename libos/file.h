@@ -115,6 +115,9 @@ int fd_install(struct file *file, int min, bool cloexec);
 /* Puts file at exactly fd, closing what was there; takes over the reference. fd or -EBADF/-ENOMEM. */
 int fd_replace(struct file *file, int fd, bool cloexec);
 
+/* The same in any table: the stdio of a process that is being made. 0 or -ENOMEM. */
+int fdtable_set(struct fdtable *table, int fd, struct file *file);
+
 int fd_close(int fd); /* 0 or -EBADF */
 int fd_cloexec_get(int fd); /* 0, 1 or -EBADF */
 int fd_cloexec_set(int fd, bool on);

@@ -13,6 +13,13 @@
 #include "leat/base/list.h"
 #include "libos/task.h"
 
+/*
+ * The kernel that programs see: the version whose interface the table follows; features newer than
+ * it are simply there or -ENOSYS.
+ */
+#define UTS_RELEASE "6.1.0-leat"
+#define UTS_VERSION "#1 SMP PREEMPT_DYNAMIC Leat"
+
 struct hostio;
 struct net;
 struct net_glue;

@@ -52,6 +52,20 @@ struct process *process_find(int pid)
 	return NULL;
 }
 
+struct process *process_find_group(int pgid)
+{
+	struct list *pos;
+
+	list_for_each(pos, &instance()->processes)
+	{
+		struct process *process = list_entry(pos, struct process, all_node);
+
+		if (process->pgid == pgid && !process->zombie)
+			return process;
+	}
+	return NULL;
+}
+
 /* Is the number in use: as a task, a process (zombies too), a process group or a session? */
 static bool tid_used(int tid)
 {

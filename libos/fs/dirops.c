@@ -388,3 +388,22 @@ int path_make_dir(struct path base, const char *name, struct path *ret_path)
 	*ret_path = at;
 	return 0;
 }
+
+int path_make_file(struct path base, const char *name, struct path *ret_path)
+{
+	struct path at = {base.mnt, NULL};
+	struct inode *dir = base.dentry->inode;
+	int err = dentry_lookup(base.dentry, name, (unsigned)strlen(name), &at.dentry);
+
+	if (err)
+		return err;
+	mount_ref(at.mnt);
+	if (!at.dentry->inode)
+		err = dir->ops->create ? dir->ops->create(dir, at.dentry, S_IFREG | 0644, 0) : -EROFS;
+	if (err) {
+		path_unref(at);
+		return err;
+	}
+	*ret_path = at;
+	return 0;
+}

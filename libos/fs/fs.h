@@ -116,6 +116,7 @@ struct inode {
 	void *bound;              /* what a socket name leads to: socket.c */
 	unsigned writers;         /* open for writing: ETXTBSY */
 	unsigned seals;           /* F_SEAL_* of a memfd */
+	bool sealable;            /* it is a memfd */
 	bool linkable;            /* made by O_TMPFILE: link(2) may give it a name */
 };
 
@@ -317,6 +318,7 @@ int file_truncate(struct file *file, uint64_t size);
 
 /* mkdir -p of one directory by the libOS itself at start-up: 0755, no permission checks. */
 int path_make_dir(struct path base, const char *name, struct path *ret_path);
+int path_make_file(struct path base, const char *name, struct path *ret_path);
 
 /* ---- the kinds ---- */
 

@@ -74,7 +74,7 @@ static ssize_t mem_read(struct file *file, struct uio *uio, uint64_t *pos)
 /* RLIMIT_FSIZE (setrlimit(2)): the room left below the limit, or -EFBIG with SIGXFSZ sent. */
 static int64_t limit_room(uint64_t pos, uint64_t n)
 {
-	const struct rlimit64 *rl = current() ? current()->process->rlimits : NULL;
+	const struct rlimit *rl = current() ? current()->process->rlimits : NULL;
 	uint64_t limit = rl ? rl[RLIMIT_FSIZE].rlim_cur : RLIM64_INFINITY;
 
 	if (limit != RLIM64_INFINITY && pos + n > limit) {

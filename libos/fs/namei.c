@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "leat/base/bits.h"
 #include "libos/arena.h"
 #include "libos/instance.h"
 

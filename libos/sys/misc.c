@@ -18,13 +18,6 @@
 #include "libos/timespec.h"
 #include "libos/uaccess.h"
 
-/*
- * The kernel that programs see: the version whose interface the table follows; features newer than
- * it are simply there or -ENOSYS.
- */
-#define UTS_RELEASE "6.1.0-leat"
-#define UTS_VERSION "#1 SMP PREEMPT_DYNAMIC Leat"
-
 SYS1(uname, struct utsname *, user_name)
 {
 	struct utsname name = { .sysname = "Linux",
