@@ -98,14 +98,26 @@ static bool is_zero(const struct vreg *reg)
 	return reg->type == V_SCALAR && scalar_is_const(&reg->var) && reg->var.bits.value == 0;
 }
 
-/* A slot's register as bytes: a number's eight, none of a pointer. */
+/* A slot's register as bytes: a number's eight, none of a pointer. Those of a half are there. */
 static void slot_to_bytes(struct vslot *slot)
 {
-	if (!slot->spilled)
+	bool whole = slot->spilled == SPILL_WHOLE;
+
+	slot->spilled = SPILL_NONE;
+	if (!whole)
 		return;
-	slot->spilled = 0;
 	slot->init = slot->reg.type == V_SCALAR ? 0xff : 0;
 	slot->zero = is_zero(&slot->reg) ? 0xff : 0;
+}
+
+/* A number of four bytes at an aligned place is remembered, beside its bytes. */
+static void spill_half(struct vslot *slot, uint32_t position, const struct vreg *value)
+{
+	slot->reg = *value;
+	slot->reg.var = scalar_truncate(&value->var, 32);
+	if (value->var.r64.umax > UINT32_MAX)
+		slot->reg.id = 0; /* not the same number any more */
+	slot->spilled = position % 8 ? SPILL_HIGH : SPILL_LOW;
 }
 
 int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_insn insn,
@@ -131,7 +143,7 @@ int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_
 	note_written(v, base->frame, span.first, size);
 	if (size == 8 && span.first % 8 == 0) {
 		slot = slot_for(frame, span.first);
-		*slot = (struct vslot){.spilled = 1, .reg = *value};
+		*slot = (struct vslot){.spilled = SPILL_WHOLE, .reg = *value};
 		return 0;
 	}
 	for (position = span.first; position <= span.last; position++) {
@@ -142,6 +154,8 @@ int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_
 		slot->init |= bit;
 		slot->zero = is_zero(value) ? slot->zero | bit : slot->zero & (uint8_t)~bit;
 	}
+	if (size == 4 && span.first % 4 == 0)
+		spill_half(slot_for(frame, span.first), span.first, value);
 	return 0;
 }
 
@@ -176,7 +190,7 @@ static bool byte_written(const struct vframe *frame, uint32_t position, bool *re
 	*ret_pointer = false;
 	if (slot_index(position) >= frame->slot_count)
 		return false;
-	if (slot->spilled) {
+	if (slot->spilled == SPILL_WHOLE) {
 		*ret_pointer = slot->reg.type != V_SCALAR;
 		return slot->reg.type == V_SCALAR;
 	}
@@ -214,10 +228,46 @@ static bool all_zero(const struct vframe *frame, const struct span *span)
 	for (position = span->first; position <= span->last; position++) {
 		const struct vslot *slot = &frame->slots[slot_index(position)];
 
-		if (slot->spilled ? !is_zero(&slot->reg) : !(slot->zero >> (position % 8) & 1))
+		if (slot->spilled == SPILL_WHOLE ? !is_zero(&slot->reg) :
+						   !(slot->zero >> (position % 8) & 1))
 			return false;
 	}
 	return true;
+}
+
+/* What is known of the number that a load finds in one slot. */
+static struct scalar slot_number(const struct vframe *frame, const struct vslot *slot,
+				 const struct span *span, uint32_t size)
+{
+	bool low = span->first % 8 == 0, high = span->first % 8 == 4;
+
+	if (!slot || !span->fixed)
+		return scalar_sized(size);
+	if (slot->spilled == SPILL_WHOLE && low)
+		return scalar_truncate(&slot->reg.var, size * 8);
+	if (size <= 4 &&
+	    ((slot->spilled == SPILL_LOW && low) || (slot->spilled == SPILL_HIGH && high)))
+		return scalar_truncate(&slot->reg.var, size * 8);
+	return all_zero(frame, span) ? scalar_const(0) : scalar_sized(size);
+}
+
+/* Does a load take a slot's register as it is? */
+static bool is_fill(const struct vslot *slot, const struct span *span, struct ebpf_insn insn)
+{
+	uint32_t size = ebpf_size_bytes(insn.code);
+
+	if (!slot || !span->fixed || EBPF_MODE(insn.code) != EBPF_MEM)
+		return false;
+	switch (slot->spilled) {
+	case SPILL_WHOLE:
+		return size == 8 && span->first % 8 == 0;
+	case SPILL_LOW:
+		return size == 4 && span->first % 8 == 0;
+	case SPILL_HIGH:
+		return size == 4 && span->first % 8 == 4;
+	default:
+		return false;
+	}
 }
 
 int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_insn insn)
@@ -225,16 +275,16 @@ int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_i
 	struct vframe *frame = v->now.frames[base->frame];
 	struct vreg *dst = vreg_at(v, insn.dst);
 	uint32_t size = ebpf_size_bytes(insn.code);
-	struct scalar value = scalar_sized(size);
-	struct vslot *slot;
+	struct scalar value;
+	struct vslot *slot = NULL;
 	struct span span;
 	int err = span_of(v, base, insn.off, size, &span);
 
 	if (err)
 		return err;
-	slot = slot_index(span.first) < frame->slot_count ? &frame->slots[slot_index(span.first)] :
-							    NULL;
-	if (slot && slot->spilled && span.fixed && span.first % 8 == 0 && size == 8) {
+	if (slot_index(span.first) < frame->slot_count)
+		slot = &frame->slots[slot_index(span.first)];
+	if (is_fill(slot, &span, insn)) {
 		note_span_read(v, base->frame, &span);
 		if (slot->reg.type == V_SCALAR && !slot->reg.id && !scalar_is_const(&slot->reg.var))
 			slot->reg.id = v->next_id++;
@@ -244,10 +294,7 @@ int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_i
 	err = verify_stack_read(v, base, insn.off, size);
 	if (err)
 		return err;
-	if (span.fixed && slot && slot->spilled && span.first % 8 == 0)
-		value = scalar_truncate(&slot->reg.var, size * 8);
-	else if (all_zero(frame, &span))
-		value = scalar_const(0);
+	value = slot_number(frame, slot, &span, size);
 	if (EBPF_MODE(insn.code) == EBPF_MEMSX)
 		value = scalar_sign_extend(&value, size * 8);
 	*dst = vreg_scalar(value);

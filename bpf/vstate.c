@@ -157,17 +157,21 @@ static bool slot_covers(const struct vslot *seen, const struct vslot *now, struc
 {
 	uint8_t init = now->init, zero = now->zero;
 
-	if (seen->spilled)
-		return now->spilled && reg_covers(&seen->reg, &now->reg, ids, exactly);
-	if (now->spilled) {
+	if (seen->spilled == SPILL_WHOLE)
+		return now->spilled == SPILL_WHOLE &&
+		       reg_covers(&seen->reg, &now->reg, ids, exactly);
+	if (exactly && seen->spilled != now->spilled)
+		return false;
+	if (seen->spilled &&
+	    (now->spilled != seen->spilled || !reg_covers(&seen->reg, &now->reg, ids, exactly)))
+		return false;
+	if (now->spilled == SPILL_WHOLE) {
 		/* an intact number counts as eight written bytes, a pointer as none */
 		bool number = now->reg.type == V_SCALAR;
 
 		init = number ? 0xff : 0;
 		zero = number && scalar_is_const(&now->reg.var) && !now->reg.var.bits.value ? 0xff :
 											      0;
-		if (exactly)
-			return false;
 	}
 	if (exactly)
 		return seen->init == init && seen->zero == zero;

@@ -37,8 +37,16 @@ struct vreg {
 	struct scalar var;
 };
 
+/* What of a slot the register in it describes. */
+enum vspill {
+	SPILL_NONE = 0,
+	SPILL_WHOLE, /* all eight bytes; init and zero mean nothing */
+	SPILL_LOW,   /* a number of four bytes, zero extended, in bytes 0..3 */
+	SPILL_HIGH,  /* the same in bytes 4..7 */
+};
+
 struct vslot {
-	uint8_t spilled; /* reg holds all eight bytes; else single bytes as below */
+	uint8_t spilled; /* enum vspill */
 	uint8_t init;    /* bit per byte: written */
 	uint8_t zero;    /* bit per byte: known to be 0 */
 	struct vreg reg;
