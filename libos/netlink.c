@@ -106,7 +106,7 @@ struct dump {
 
 static void dump_link(const struct dump *dump, const struct net_if *info)
 {
-	static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	static const uint8_t none[6];
 	struct nlmsghdr *header = message_begin(dump->reply, dump->request, dump->pid, RTM_NEWLINK,
 						sizeof(struct ifinfomsg));
@@ -142,7 +142,7 @@ static struct nlmsghdr *addr_begin(const struct dump *dump, const struct net_if 
 	body->ifa_family = (uint8_t)family;
 	body->ifa_prefixlen = (uint8_t)prefix_bits;
 	body->ifa_flags = IFA_F_PERMANENT;
-	body->ifa_scope = info->index == 1 ? RT_SCOPE_HOST :
+	body->ifa_scope = info->index == 1   ? RT_SCOPE_HOST :
 			  family == AF_INET6 ? RT_SCOPE_LINK :
 					       RT_SCOPE_UNIVERSE;
 	body->ifa_index = info->index;
@@ -251,7 +251,7 @@ static void answer_error(struct netlink_reply *reply, const struct nlmsghdr *req
 static void answer(struct netlink_sock *ns, struct netlink_reply *reply,
 		   const struct nlmsghdr *request)
 {
-	struct dump dump = { .reply = reply, .request = request, .pid = ns->pid };
+	struct dump dump = {.reply = reply, .request = request, .pid = ns->pid};
 	struct nlmsghdr *done;
 
 	switch (request->nlmsg_type) {
@@ -353,7 +353,7 @@ static int netlink_connect(struct file *file, const struct sockaddr *addr, unsig
 static int netlink_getname(struct file *file, bool peer, struct sockaddr_storage *ret_addr,
 			   unsigned *ret_len)
 {
-	struct sockaddr_nl nl = { .nl_family = AF_NETLINK };
+	struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
 
 	if (!peer) {
 		nl.nl_pid = netlink_of(file)->pid;
@@ -424,7 +424,7 @@ static ssize_t netlink_sendmsg(struct file *file, struct sockmsg *msg)
 
 static ssize_t netlink_recvmsg(struct file *file, struct sockmsg *msg)
 {
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	ssize_t n = netlink_recv(file, &msg->uio, msg->flags, &msg->ret_flags);
 
 	if (n < 0)
@@ -481,13 +481,24 @@ static int netlink_getsockopt(struct file *file, int level, int name, void *valu
 	if (level != SOL_SOCKET)
 		return -ENOPROTOOPT;
 	switch (name) {
-	case SO_TYPE: v = netlink_of(file)->type; break;
-	case SO_DOMAIN: v = AF_NETLINK; break;
-	case SO_PROTOCOL: v = NETLINK_ROUTE; break;
-	case SO_ERROR: v = 0; break;
+	case SO_TYPE:
+		v = netlink_of(file)->type;
+		break;
+	case SO_DOMAIN:
+		v = AF_NETLINK;
+		break;
+	case SO_PROTOCOL:
+		v = NETLINK_ROUTE;
+		break;
+	case SO_ERROR:
+		v = 0;
+		break;
 	case SO_RCVBUF:
-	case SO_SNDBUF: v = 212992; break;
-	default: return -ENOPROTOOPT;
+	case SO_SNDBUF:
+		v = 212992;
+		break;
+	default:
+		return -ENOPROTOOPT;
 	}
 	if (*len > sizeof(v))
 		*len = sizeof(v);

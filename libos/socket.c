@@ -2,8 +2,8 @@
  * socket.c - sockets of AF_INET and AF_INET6: the libOS's side of net/.
  *
  * The stack never blocks and knows no tasks.  Here are the files around its sockets, with blocking,
- * timeouts and signals; the environment that net/env.h asks for; and the polling and timers that the
- * scheduler drives.  Guard: the instance lock.
+ * timeouts and signals; the environment that net/env.h asks for; and the polling and timers that
+ * the scheduler drives.  Guard: the instance lock.
  */
 #include "libos/netglue.h"
 
@@ -37,7 +37,7 @@
 
 struct net_glue {
 	struct timer timer; /* armed at the stack's next deadline, or before */
-	bool kernel;	    /* the buffers of the call under way are the libOS's */
+	bool kernel;        /* the buffers of the call under way are the libOS's */
 	uint64_t kicked_ns;
 };
 
@@ -127,8 +127,8 @@ static void dataplane_ring(unsigned core)
 }
 
 /*
- * Packets wait.  A kthread that goes on computing gives the dataplane thread of its core a turn when
- * its last one is long ago; one that runs out of work does so anyway (net_glue_poll, sched.c).
+ * Packets wait.  A kthread that goes on computing gives the dataplane thread of its core a turn
+ * when its last one is long ago; one that runs out of work does so anyway (net_glue_poll, sched.c).
  */
 void net_env_kick(struct net *net, unsigned int vcpu)
 {
@@ -162,8 +162,7 @@ static void glue_timer_arm(void)
 	uint64_t next_ns = net_next_deadline(stack());
 
 	/* one that fires early finds nothing to do and is armed anew */
-	if (next_ns == NET_NO_DEADLINE ||
-	    (timer->heap_index != 0 && timer->deadline_ns <= next_ns))
+	if (next_ns == NET_NO_DEADLINE || (timer->heap_index != 0 && timer->deadline_ns <= next_ns))
 		return;
 	timer_arm(timer, next_ns);
 }
@@ -292,7 +291,7 @@ static int inet_file_create(struct net_sock *sock, const struct inet_sock *like,
 
 int inet_socket(int family, int type, int protocol, unsigned file_flags, struct file **ret_file)
 {
-	struct inet_sock like = { .family = family, .type = type, .protocol = protocol };
+	struct inet_sock like = {.family = family, .type = type, .protocol = protocol};
 	struct net_sock *sock;
 	int rc = net_socket(stack(), family, type, protocol, NULL, &sock);
 
@@ -339,8 +338,8 @@ static int inet_getattr(struct file *file, struct kstat *st)
 /* ---- sending and receiving ---- */
 
 /*
- * The rest of a uio as iovecs from their start: net/ knows no partly used ones.  At most IOV_MOST of
- * them when the first is partly used; *ret_more then says that there are others.
+ * The rest of a uio as iovecs from their start: net/ knows no partly used ones.  At most IOV_MOST
+ * of them when the first is partly used; *ret_more then says that there are others.
  */
 static unsigned uio_rest(const struct uio *uio, struct iovec iov[IOV_MOST],
 			 const struct iovec **ret_iov, bool *ret_more)
@@ -449,7 +448,7 @@ static ssize_t inet_recv(struct file *file, struct uio *uio, struct net_msg *msg
 
 static ssize_t inet_read(struct file *file, struct uio *uio, uint64_t *pos)
 {
-	struct net_msg msg = { .addr = NULL };
+	struct net_msg msg = {.addr = NULL};
 
 	(void)pos;
 	/* read(2) of nothing is nothing, also of an empty queue */
@@ -460,7 +459,7 @@ static ssize_t inet_read(struct file *file, struct uio *uio, uint64_t *pos)
 
 static ssize_t inet_write(struct file *file, struct uio *uio, uint64_t *pos)
 {
-	struct net_msg msg = { .addr = NULL };
+	struct net_msg msg = {.addr = NULL};
 
 	(void)pos;
 	return inet_send(file, uio, &msg, 0);
@@ -553,8 +552,9 @@ static int inet_accept_sock(struct file *file, struct net_sock **ret_sock)
 static int inet_accept(struct file *file, unsigned file_flags, struct file **ret_file,
 		       struct sockaddr_storage *ret_addr, unsigned *ret_len)
 {
-	struct inet_sock like = { .family = inet_of(file)->family, .type = SOCK_STREAM,
-				  .protocol = IPPROTO_TCP };
+	struct inet_sock like = {.family = inet_of(file)->family,
+				 .type = SOCK_STREAM,
+				 .protocol = IPPROTO_TCP};
 	struct net_sock *sock;
 	int rc = inet_accept_sock(file, &sock);
 
@@ -639,8 +639,8 @@ static int inet_getsockopt(struct file *file, int level, int name, void *value, 
 	const uint64_t *timeout_ns = timeout_of(is, level, name);
 
 	if (timeout_ns != NULL) {
-		struct timeval tv = { .tv_sec = (time_t)(*timeout_ns / 1000000000u),
-				      .tv_usec = (suseconds_t)(*timeout_ns % 1000000000u / 1000u) };
+		struct timeval tv = {.tv_sec = (time_t)(*timeout_ns / 1000000000u),
+				     .tv_usec = (suseconds_t)(*timeout_ns % 1000000000u / 1000u)};
 
 		if (*len > sizeof(tv))
 			*len = sizeof(tv);

@@ -18,7 +18,7 @@ union ip_addr {
 
 static inline union ip_addr ip_addr_v4(uint32_t ip_be)
 {
-	union ip_addr a = { .words = { 0, 0, IP_ADDR_V4_TAG, ip_be } };
+	union ip_addr a = {.words = {0, 0, IP_ADDR_V4_TAG, ip_be}};
 
 	return a;
 }
@@ -33,14 +33,14 @@ static inline union ip_addr ip_addr_v6(const void *bytes)
 
 static inline union ip_addr ip_addr_any6(void)
 {
-	union ip_addr a = { .halves = { 0, 0 } };
+	union ip_addr a = {.halves = {0, 0}};
 
 	return a;
 }
 
 static inline union ip_addr ip_addr_loopback6(void)
 {
-	union ip_addr a = { .words = { 0, 0, 0, 0x01000000u } };
+	union ip_addr a = {.words = {0, 0, 0, 0x01000000u}};
 
 	return a;
 }

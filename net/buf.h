@@ -22,10 +22,10 @@ struct buf_meta {
 };
 
 struct buf_pool {
-	uint8_t *base;	      /* of page 0 */
+	uint8_t *base;        /* of page 0 */
 	uint64_t base_offset; /* the same, in the window */
 	uint32_t count;
-	uint32_t fresh;	     /* pages from here on were never used */
+	uint32_t fresh; /* pages from here on were never used */
 	uint32_t free_head;
 	uint32_t free_count; /* fresh ones included */
 	uint32_t reserve;    /* pages that only the RX ring may take */

@@ -69,8 +69,8 @@ bool dgram_queue(struct dgram_sock *ds, struct frag_list *data, const struct dgr
 	struct net *net = ds->s.net;
 	struct dgram *d = net->dgram_free;
 
-	if (ds->queued_bytes + data->bytes + DGRAM_OVERHEAD > ds->s.rcvbuf ||
-	    buf_low(&net->pool) || (ds->s.shut & SHUT_BIT_RD))
+	if (ds->queued_bytes + data->bytes + DGRAM_OVERHEAD > ds->s.rcvbuf || buf_low(&net->pool) ||
+	    (ds->s.shut & SHUT_BIT_RD))
 		d = NULL;
 	else if (d != NULL)
 		net->dgram_free = d->next;
@@ -201,8 +201,7 @@ int dgram_group(struct net_sock *sock, const union ip_addr *group, bool join)
 
 /* ---- send ---- */
 
-static int send_addresses(struct net_sock *sock, const struct net_msg *msg,
-			  struct dgram_send *send)
+static int send_addresses(struct net_sock *sock, const struct net_msg *msg, struct dgram_send *send)
 {
 	int rc;
 
@@ -253,8 +252,8 @@ static int send_copy(struct net *net, const struct net_msg *msg, struct frag_lis
 	for (unsigned int i = 0; i < msg->iov_count; i++) {
 		uint32_t bytes = (uint32_t)msg->iov[i].iov_len;
 		int n = bytes == 0 ? 0 :
-				     frag_list_append_user(&net->pool, l4, 0,
-							   msg->iov[i].iov_base, bytes);
+				     frag_list_append_user(&net->pool, l4, 0, msg->iov[i].iov_base,
+							   bytes);
 
 		if (n < 0)
 			return n;
@@ -268,7 +267,7 @@ ssize_t dgram_sendmsg(struct net_sock *sock, const struct net_msg *msg, int flag
 {
 	static const uint8_t udp_header[UDP_BYTES];
 	struct net *net = sock->net;
-	struct dgram_send send = { .dport = 0 };
+	struct dgram_send send = {.dport = 0};
 	ssize_t bytes = msg_bytes(msg);
 	int rc;
 
@@ -311,8 +310,9 @@ struct control_header {
 static void control_put(struct net_msg *msg, size_t room, int level, int type, const void *data,
 			size_t bytes)
 {
-	struct control_header header = { .bytes = sizeof(header) + bytes, .level = level,
-					 .type = type };
+	struct control_header header = {.bytes = sizeof(header) + bytes,
+					.level = level,
+					.type = type};
 	uint8_t *at = (uint8_t *)msg->control + msg->control_bytes;
 	size_t aligned = (header.bytes + 7) & ~7ul;
 
@@ -325,20 +325,20 @@ static void control_put(struct net_msg *msg, size_t room, int level, int type, c
 	msg->control_bytes += min_size(aligned, room - msg->control_bytes);
 }
 
-static void control_pktinfo(const struct net_sock *sock, const struct dgram *d,
-			    struct net_msg *msg, size_t room)
+static void control_pktinfo(const struct net_sock *sock, const struct dgram *d, struct net_msg *msg,
+			    size_t room)
 {
 	int index = d->local ? NET_INDEX_LO : NET_INDEX_ETH;
 
 	if (sock->pktinfo && ip_addr_is_v4(&d->dst)) {
-		struct in_pktinfo info = { .ipi_ifindex = index };
+		struct in_pktinfo info = {.ipi_ifindex = index};
 
 		info.ipi_addr.s_addr = ip_addr_to_v4(&d->dst);
 		info.ipi_spec_dst = info.ipi_addr;
 		control_put(msg, room, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	}
 	if (sock->pktinfo6) {
-		struct in6_pktinfo info = { .ipi6_ifindex = (unsigned int)index };
+		struct in6_pktinfo info = {.ipi6_ifindex = (unsigned int)index};
 
 		__builtin_memcpy(&info.ipi6_addr, d->dst.bytes, 16);
 		control_put(msg, room, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));

@@ -57,9 +57,11 @@ static void icmp_send(struct net *net, const union ip_addr *src, const union ip_
 	sum = csum_finish(sum + frag_list_csum(&net->pool, l4, 0, l4->bytes));
 	__builtin_memcpy(icmp + 2, &sum, 2);
 	if (route.local) {
-		struct pkt pkt = { .csum_ok = true, .loopback = true };
-		struct ip_info info = { .src = *src, .dst = *dst, .protocol = ip.protocol,
-					.ttl = NET_DEFAULT_TTL };
+		struct pkt pkt = {.csum_ok = true, .loopback = true};
+		struct ip_info info = {.src = *src,
+				       .dst = *dst,
+				       .protocol = ip.protocol,
+				       .ttl = NET_DEFAULT_TTL};
 
 		frag_list_join(&pkt.data, l4);
 		info.l4_offset = (uint16_t)ip_header_bytes(dst);
@@ -76,7 +78,7 @@ void icmp_send_error(struct net *net, const struct ip_info *info, const struct p
 {
 	uint8_t bytes[ICMP_BYTES + IP6_BYTES + ICMP_QUOTE_BYTES];
 	uint32_t quoted = min_u32(pkt->data.bytes, ICMP_QUOTE_BYTES);
-	struct frag_list l4 = { 0 };
+	struct frag_list l4 = {0};
 	uint32_t at = ICMP_BYTES;
 
 	/* RFC 1122 3.2.2: never about what went to many or came from nobody */
@@ -120,14 +122,14 @@ static void icmp_error_input(struct net *net, const uint8_t *data, size_t bytes)
 		uint8_t error;
 		bool hard;
 	} unreachable[] = {
-		{ ENETUNREACH, false }, { EHOSTUNREACH, false }, { ENOPROTOOPT, true },
-		{ ECONNREFUSED, true }, { EMSGSIZE, false },	 { EOPNOTSUPP, false },
-		{ ENETUNREACH, true },	{ EHOSTDOWN, true },	 { ENONET, true },
-		{ ENETUNREACH, true },	{ EHOSTUNREACH, true },	 { ENETUNREACH, false },
-		{ EHOSTUNREACH, false }, { EHOSTUNREACH, true }, { EHOSTUNREACH, true },
-		{ EHOSTUNREACH, true },
+		{ENETUNREACH, false},  {EHOSTUNREACH, false}, {ENOPROTOOPT, true},
+		{ECONNREFUSED, true},  {EMSGSIZE, false},     {EOPNOTSUPP, false},
+		{ENETUNREACH, true},   {EHOSTDOWN, true},     {ENONET, true},
+		{ENETUNREACH, true},   {EHOSTUNREACH, true},  {ENETUNREACH, false},
+		{EHOSTUNREACH, false}, {EHOSTUNREACH, true},  {EHOSTUNREACH, true},
+		{EHOSTUNREACH, true},
 	};
-	struct icmp_error error = { .type = data[0], .code = data[1] };
+	struct icmp_error error = {.type = data[0], .code = data[1]};
 	struct wire_quote quote;
 
 	if (wire_quote4_parse(data + ICMP_BYTES, bytes - ICMP_BYTES, &quote) != 0)
@@ -189,8 +191,8 @@ void icmp_input(struct net *net, struct pkt *pkt, const struct ip_info *info)
 static void nd_send(struct net *net, const union ip_addr *dst, uint8_t type, uint32_t flags,
 		    const union ip_addr *target)
 {
-	uint8_t bytes[ND_BYTES] = { type };
-	struct frag_list l4 = { 0 };
+	uint8_t bytes[ND_BYTES] = {type};
+	struct frag_list l4 = {0};
 	bool solicit = type == ICMP6_NS;
 
 	store_be32(bytes + 4, flags);
@@ -205,7 +207,7 @@ static void nd_send(struct net *net, const union ip_addr *dst, uint8_t type, uin
 
 void icmp6_send_ns(struct net *net, const union ip_addr *target, const uint8_t *mac)
 {
-	union ip_addr group = { .bytes = { 0xff, 2, [11] = 1, [12] = 0xff } };
+	union ip_addr group = {.bytes = {0xff, 2, [11] = 1, [12] = 0xff}};
 
 	__builtin_memcpy(group.bytes + 13, target->bytes + 13, 3);
 	/* a known neighbour is asked the same way: the multicast reaches it too */
@@ -255,9 +257,9 @@ static void nd_input(struct net *net, const uint8_t *data, size_t bytes, const s
 
 static void icmp6_error_input(struct net *net, const uint8_t *data, size_t bytes)
 {
-	static const uint8_t unreachable[] = { ENETUNREACH, EACCES,	  EHOSTUNREACH,
-					       EHOSTUNREACH, ECONNREFUSED, EACCES, EACCES };
-	struct icmp_error error = { .type = data[0], .code = data[1] };
+	static const uint8_t unreachable[] = {ENETUNREACH,  EACCES, EHOSTUNREACH, EHOSTUNREACH,
+					      ECONNREFUSED, EACCES, EACCES};
+	struct icmp_error error = {.type = data[0], .code = data[1]};
 	struct wire_quote quote;
 
 	if (wire_quote6_parse(data + ICMP_BYTES, bytes - ICMP_BYTES, &quote) != 0)

@@ -28,13 +28,13 @@ static void route_multicast(const struct net *net, const union ip_addr *dst, str
 		for (unsigned int i = 0; i < 6; i++)
 			route->mac[i] = 0xff;
 	} else if (ip_addr_is_v4(dst)) {
-		const uint8_t mac[6] = { 0x01, 0x00, 0x5e, dst->bytes[13] & 0x7f, dst->bytes[14],
-					 dst->bytes[15] };
+		const uint8_t mac[6] = {0x01,           0x00,          0x5e, dst->bytes[13] & 0x7f,
+					dst->bytes[14], dst->bytes[15]};
 
 		__builtin_memcpy(route->mac, mac, 6);
 	} else {
-		const uint8_t mac[6] = { 0x33, 0x33, dst->bytes[12], dst->bytes[13],
-					 dst->bytes[14], dst->bytes[15] };
+		const uint8_t mac[6] = {0x33,           0x33,           dst->bytes[12],
+					dst->bytes[13], dst->bytes[14], dst->bytes[15]};
 
 		__builtin_memcpy(route->mac, mac, 6);
 	}
@@ -52,7 +52,7 @@ static const union ip_addr *route_next_hop(const struct net *net, const union ip
 
 int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 {
-	struct route route = { .mtu = net->mtu };
+	struct route route = {.mtu = net->mtu};
 	const union ip_addr *hop;
 
 	if (ip_is_local(net, dst)) {
@@ -233,8 +233,8 @@ uint32_t ip_header_rebuild(const struct ip_info *info, uint8_t *at)
 		*ip = (struct wire_ip4){
 			.version_ihl = 0x45,
 			.tos = info->tos,
-			.total_bytes = be16((uint16_t)(info->total_bytes - info->l4_offset +
-						       IP4_BYTES)),
+			.total_bytes =
+				be16((uint16_t)(info->total_bytes - info->l4_offset + IP4_BYTES)),
 			.id = (uint16_t)info->frag_id,
 			.frag = info->dont_fragment ? be16(IP4_FLAG_DF) : 0,
 			.ttl = info->ttl,
@@ -278,8 +278,7 @@ void ip_deliver(struct net *net, struct pkt *pkt, const struct ip_info *info)
 /* The packet is for this instance: one of its addresses, or one for many. */
 static bool ip_for_us(const struct net *net, const struct pkt *pkt, const struct ip_info *info)
 {
-	if (!pkt->loopback &&
-	    (ip_addr_is_loopback(&info->dst) || ip_addr_is_loopback(&info->src)))
+	if (!pkt->loopback && (ip_addr_is_loopback(&info->dst) || ip_addr_is_loopback(&info->src)))
 		return false;
 	if (ip_is_local(net, &info->dst))
 		return true;

@@ -16,7 +16,7 @@
 #define NEIGH_RETRY_NS NSEC_PER_SEC
 #define NEIGH_PROBES 3u
 
-static const uint8_t mac_broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+static const uint8_t mac_broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 static void neigh_timer_fire(struct net *net, struct net_timer *timer);
 
@@ -38,7 +38,7 @@ uint8_t *link_begin(struct net *net, struct neigh *neigh, const uint8_t *mac, ui
 {
 	struct wire_eth *eth;
 
-	*out = (struct out){ .page = BUF_NONE };
+	*out = (struct out){.page = BUF_NONE};
 	if (neigh != NULL && neigh->state != NEIGH_KNOWN) {
 		out->page = buf_page_alloc(&net->pool, false);
 		if (out->page == BUF_NONE)
@@ -96,9 +96,8 @@ static void link_pend(struct net *net, struct out *out, uint32_t header_bytes)
 	struct neigh *neigh = out->neigh;
 	struct frag *frag;
 
-	frag = neigh->pending_count < NET_NEIGH_PENDING && !out->too_big ?
-		       frag_alloc(&net->pool) :
-		       NULL;
+	frag = neigh->pending_count < NET_NEIGH_PENDING && !out->too_big ? frag_alloc(&net->pool) :
+									   NULL;
 	if (frag == NULL) {
 		buf_page_unref(&net->pool, out->page);
 		return;
@@ -168,8 +167,7 @@ static void arp_input(struct net *net, const struct pkt *pkt)
 	}
 	__builtin_memcpy(&arp, frag_data(&net->pool, pkt->data.head), sizeof(arp));
 	if (arp.hw_type != be16(1) || arp.proto_type != be16(ETH_TYPE_IP4) || arp.hw_bytes != 6 ||
-	    arp.proto_bytes != 4 || arp.sender_mac[0] & 1 ||
-	    memcmp(arp.sender_mac, zero, 6) == 0)
+	    arp.proto_bytes != 4 || arp.sender_mac[0] & 1 || memcmp(arp.sender_mac, zero, 6) == 0)
 		return;
 	sender = ip_addr_v4(arp.sender_ip);
 	for_us = arp.target_ip == ip_addr_to_v4(&net->ip);
@@ -228,7 +226,7 @@ static struct neigh *neigh_claim(struct net *net, const union ip_addr *addr)
 			oldest = &set[i];
 	}
 	frag_list_free(&net->pool, &oldest->pending);
-	*oldest = (struct neigh){ .addr = *addr, .state = NEIGH_INCOMPLETE };
+	*oldest = (struct neigh){.addr = *addr, .state = NEIGH_INCOMPLETE};
 	oldest->used_ns = net->now_ns;
 	return oldest;
 }

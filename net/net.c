@@ -81,8 +81,8 @@ static void net_slabs_free(struct net *net)
 /* RFC 4291 appendix A: the link-local address of a MAC. */
 static union ip_addr mac_to_linklocal(const uint8_t mac[6])
 {
-	union ip_addr addr = { .bytes = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe,
-					  mac[3], mac[4], mac[5] } };
+	union ip_addr addr = {.bytes = {0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe,
+					mac[3], mac[4], mac[5]}};
 
 	return addr;
 }
@@ -260,9 +260,9 @@ uint64_t net_next_deadline(const struct net *net)
 
 int net_if_get(const struct net *net, unsigned int index, struct net_if *ret_if)
 {
-	static const uint8_t loopback6[16] = { [15] = 1 };
+	static const uint8_t loopback6[16] = {[15] = 1};
 
-	*ret_if = (struct net_if){ .index = index };
+	*ret_if = (struct net_if){.index = index};
 	if (index == NET_INDEX_LO) {
 		__builtin_memcpy(ret_if->name, "lo", 3);
 		ret_if->flags = IFF_LOOPBACK | (net->loopback ? IFF_UP | IFF_RUNNING : 0);
@@ -292,7 +292,7 @@ int net_if_get(const struct net *net, unsigned int index, struct net_if *ret_if)
 
 struct in_addr net_gateway(const struct net *net)
 {
-	struct in_addr gateway = { .s_addr = ip_addr_to_v4(&net->gateway) };
+	struct in_addr gateway = {.s_addr = ip_addr_to_v4(&net->gateway)};
 
 	return gateway;
 }
@@ -309,8 +309,10 @@ void net_sock_walk(struct net *net, void (*fn)(const struct net_sock_info *info,
 {
 	for (struct list *node = net->socks.next; node != &net->socks; node = node->next) {
 		const struct net_sock *sock = container_of(node, struct net_sock, all);
-		struct net_sock_info info = { .family = sock->family, .type = sock->type,
-					      .protocol = sock->protocol, .owner = sock->owner };
+		struct net_sock_info info = {.family = sock->family,
+					     .type = sock->type,
+					     .protocol = sock->protocol,
+					     .owner = sock->owner};
 		socklen_t bytes;
 
 		sock_name_out(sock, &sock->local, sock->lport, &info.local, &bytes);

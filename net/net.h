@@ -25,11 +25,11 @@ struct abi_netdev;
 #define NET_CONTROL_MAX 256u /* most bytes of control messages that one net_recvmsg gives */
 
 struct net_config {
-	struct in_addr ip;	/* network byte order; 0.0.0.0 without an interface */
-	uint8_t prefix_bits;	/* e.g. 16 */
+	struct in_addr ip;      /* network byte order; 0.0.0.0 without an interface */
+	uint8_t prefix_bits;    /* e.g. 16 */
 	struct in_addr gateway; /* 0.0.0.0: none */
 	uint8_t mac[6];
-	uint16_t mtu; /* e.g. 1500 */
+	uint16_t mtu;  /* e.g. 1500 */
 	bool loopback; /* bring lo up */
 	/*
 	 * The window: base address in this process, and the ring/buffer area within it. dev is NULL
@@ -37,8 +37,8 @@ struct net_config {
 	 */
 	void *window;
 	struct abi_netdev *dev;
-	uint64_t buf_offset;	  /* page-aligned offset of the packet buffer area in the window */
-	uint64_t buf_bytes;	  /* its size */
+	uint64_t buf_offset;      /* page-aligned offset of the packet buffer area in the window */
+	uint64_t buf_bytes;       /* its size */
 	unsigned int queue_pairs; /* one per vcpu, 1 .. NET_MAX_VCPUS */
 };
 
@@ -73,10 +73,10 @@ struct net_msg {
 	const struct iovec *iov; /* array in the embedder's memory, bases in the program's */
 	unsigned int iov_count;
 	struct sockaddr_storage *addr; /* send: destination or NULL; recv: source out, or NULL */
-	socklen_t addr_bytes;	       /* send: in; recv: out, 0 when there is none */
-	void *control;		       /* send: in; recv: out (or NULL) */
-	size_t control_bytes;	       /* send: in; recv: room in, bytes out */
-	int flags;		       /* recv: out: MSG_TRUNC, MSG_CTRUNC, MSG_OOB */
+	socklen_t addr_bytes;          /* send: in; recv: out, 0 when there is none */
+	void *control;                 /* send: in; recv: out (or NULL) */
+	size_t control_bytes;          /* send: in; recv: room in, bytes out */
+	int flags;                     /* recv: out: MSG_TRUNC, MSG_CTRUNC, MSG_OOB */
 };
 
 /* `owner` comes back in net_env_sock_event. The socket has one reference, which is the owner's. */

@@ -45,8 +45,8 @@ static void sip_round(uint64_t v[4])
 uint64_t net_hash_strong(const struct net *net, const union ip_addr *a, const union ip_addr *b,
 			 uint32_t ports)
 {
-	const uint64_t words[6] = { a->halves[0], a->halves[1], b->halves[0],
-				    b->halves[1], ports,	40ull << 56 };
+	const uint64_t words[6] = {a->halves[0], a->halves[1], b->halves[0],
+				   b->halves[1], ports,        40ull << 56};
 	uint64_t v[4] = {
 		net->secret[0] ^ 0x736f6d6570736575ull,
 		net->secret[1] ^ 0x646f72616e646f6dull,

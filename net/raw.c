@@ -14,8 +14,7 @@ static bool raw_wants(const struct dgram_sock *ds, const struct ip_info *info,
 	const struct net_sock *s = &ds->s;
 	uint16_t id;
 
-	if (s->protocol != info->protocol ||
-	    (s->family == AF_INET) != ip_addr_is_v4(&info->dst))
+	if (s->protocol != info->protocol || (s->family == AF_INET) != ip_addr_is_v4(&info->dst))
 		return false;
 	if (!ip_addr_is_any(&s->local) && !ip_addr_equal(&s->local, &info->dst))
 		return false;
@@ -26,8 +25,7 @@ static bool raw_wants(const struct dgram_sock *ds, const struct ip_info *info,
 		return id == s->lport &&
 		       header[0] == (s->family == AF_INET ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY);
 	}
-	return s->protocol != PROTO_ICMP || header[0] >= 32 ||
-	       !(ds->icmp_filter >> header[0] & 1);
+	return s->protocol != PROTO_ICMP || header[0] >= 32 || !(ds->icmp_filter >> header[0] & 1);
 }
 
 /* A copy of the packet, since the stack goes on to use and change it. */
@@ -47,15 +45,18 @@ static int raw_copy(struct net *net, const struct dgram_sock *ds, const struct p
 
 bool raw_input(struct net *net, const struct pkt *pkt, const struct ip_info *info)
 {
-	struct dgram d = { .src = info->src, .dst = info->dst, .ttl = info->ttl,
-			   .tos = info->tos, .local = pkt->loopback };
-	uint8_t header[ICMP_BYTES] = { 0 };
+	struct dgram d = {.src = info->src,
+			  .dst = info->dst,
+			  .ttl = info->ttl,
+			  .tos = info->tos,
+			  .local = pkt->loopback};
+	uint8_t header[ICMP_BYTES] = {0};
 	bool taken = false;
 
 	frag_list_peek(&net->pool, &pkt->data, 0, header, min_u32(pkt->data.bytes, ICMP_BYTES));
 	for (struct list *node = net->raws.next; node != &net->raws; node = node->next) {
 		struct dgram_sock *ds = container_of(node, struct dgram_sock, raw_link);
-		struct frag_list copy = { 0 };
+		struct frag_list copy = {0};
 
 		if (!raw_wants(ds, info, header))
 			continue;
@@ -98,9 +99,11 @@ static void icmp_checksum_fill(struct net *net, struct dgram_send *send, uint8_t
 
 static int raw_send_local(struct net *net, const struct dgram_sock *ds, struct dgram_send *send)
 {
-	struct pkt pkt = { .csum_ok = true, .loopback = true };
-	struct ip_info info = { .src = send->src, .dst = send->dst, .protocol = ds->s.protocol,
-				.ttl = NET_DEFAULT_TTL };
+	struct pkt pkt = {.csum_ok = true, .loopback = true};
+	struct ip_info info = {.src = send->src,
+			       .dst = send->dst,
+			       .protocol = ds->s.protocol,
+			       .ttl = NET_DEFAULT_TTL};
 
 	frag_list_join(&pkt.data, &send->l4);
 	info.l4_offset = (uint16_t)ip_header_bytes(&send->dst);

@@ -66,7 +66,7 @@ static struct reassembly *reassembly_get(struct net *net, const struct ip_info *
 			pick = r;
 	}
 	reassembly_drop(net, pick);
-	*pick = (struct reassembly){ .busy = true, .key = *info };
+	*pick = (struct reassembly){.busy = true, .key = *info};
 	pick->deadline_ns = net->now_ns + REASSEMBLY_NS;
 	if (!net_timer_armed(&net->reassembly_timer))
 		net_timer_arm(&net->wheel, &net->reassembly_timer, pick->deadline_ns);

@@ -48,14 +48,14 @@ void sock_name_out(const struct net_sock *sock, const union ip_addr *addr, uint1
 		   struct sockaddr_storage *ret_addr, socklen_t *ret_bytes)
 {
 	if (sock->family == AF_INET) {
-		struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = port };
+		struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = port};
 
 		in.sin_addr.s_addr = ip_addr_is_v4(addr) ? ip_addr_to_v4(addr) : 0;
 		__builtin_memcpy(ret_addr, &in, sizeof(in));
 		*ret_bytes = sizeof(in);
 		return;
 	}
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = port };
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = port};
 
 	__builtin_memcpy(&in6.sin6_addr, addr->bytes, 16);
 	if (ip_addr_is_linklocal6(addr))
@@ -351,8 +351,8 @@ static int ioctl_ifconf(const struct net *net, unsigned long arg)
 	if (net_env_copy_in(&conf, (const void *)arg, sizeof(conf)) != 0)
 		return -EFAULT;
 	for (unsigned int i = 1; i <= 2; i++) {
-		struct ifreq req = { 0 };
-		struct sockaddr_in in = { .sin_family = AF_INET };
+		struct ifreq req = {0};
+		struct sockaddr_in in = {.sin_family = AF_INET};
 		struct net_if info;
 
 		if (net_if_get(net, i, &info) != 0)
@@ -374,7 +374,7 @@ static int ioctl_ifconf(const struct net *net, unsigned long arg)
 
 static void ifreq_addr(struct ifreq *req, uint32_t ip_be)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in in = {.sin_family = AF_INET};
 
 	in.sin_addr.s_addr = ip_be;
 	memcpy(&req->ifr_addr, &in, sizeof(in));

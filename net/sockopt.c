@@ -66,7 +66,7 @@ static int set_linger(struct net_sock *s, const void *value, socklen_t bytes)
 
 static int set_device(struct net_sock *s, const void *value, socklen_t bytes)
 {
-	char name[16] = { 0 };
+	char name[16] = {0};
 
 	memcpy(name, value, min_size(bytes, sizeof(name) - 1));
 	if (name[0] == '\0')
@@ -177,29 +177,68 @@ static bool sock_listens(const struct net_sock *s)
 static int get_socket_int(struct net_sock *s, int name, int *ret)
 {
 	switch (name) {
-	case SO_REUSEADDR: *ret = s->reuse_addr; break;
-	case SO_REUSEPORT: *ret = s->reuse_port; break;
-	case SO_BROADCAST: *ret = s->broadcast; break;
-	case SO_KEEPALIVE: *ret = s->keepalive; break;
-	case SO_OOBINLINE: *ret = s->oob_inline; break;
-	case SO_DONTROUTE: *ret = s->dont_route; break;
-	case SO_SNDBUF: *ret = (int)s->sndbuf; break;
-	case SO_RCVBUF: *ret = (int)s->rcvbuf; break;
-	case SO_RCVLOWAT: *ret = (int)s->rcvlowat; break;
-	case SO_SNDLOWAT: *ret = 1; break;
-	case SO_PRIORITY: *ret = (int)s->priority; break;
-	case SO_MARK: *ret = (int)s->mark; break;
-	case SO_NO_CHECK: *ret = 0; break;
-	case SO_TYPE: *ret = s->type; break;
-	case OPT_SO_DOMAIN: *ret = s->family; break;
-	case OPT_SO_PROTOCOL: *ret = s->protocol; break;
-	case SO_ACCEPTCONN: *ret = sock_listens(s); break;
-	case SO_ERROR: *ret = -net_error_take(s); break;
-	case SO_TIMESTAMP: *ret = 0; break;
-	case OPT_SO_INCOMING_CPU: *ret = (int)net_env_vcpu(); break;
-	case OPT_SO_BUSY_POLL: *ret = 0; break;
-	case OPT_SO_ZEROCOPY: *ret = 0; break;
-	default: return -ENOPROTOOPT;
+	case SO_REUSEADDR:
+		*ret = s->reuse_addr;
+		break;
+	case SO_REUSEPORT:
+		*ret = s->reuse_port;
+		break;
+	case SO_BROADCAST:
+		*ret = s->broadcast;
+		break;
+	case SO_KEEPALIVE:
+		*ret = s->keepalive;
+		break;
+	case SO_OOBINLINE:
+		*ret = s->oob_inline;
+		break;
+	case SO_DONTROUTE:
+		*ret = s->dont_route;
+		break;
+	case SO_SNDBUF:
+		*ret = (int)s->sndbuf;
+		break;
+	case SO_RCVBUF:
+		*ret = (int)s->rcvbuf;
+		break;
+	case SO_RCVLOWAT:
+		*ret = (int)s->rcvlowat;
+		break;
+	case SO_SNDLOWAT:
+		*ret = 1;
+		break;
+	case SO_PRIORITY:
+		*ret = (int)s->priority;
+		break;
+	case SO_MARK:
+		*ret = (int)s->mark;
+		break;
+	case SO_NO_CHECK:
+	case SO_TIMESTAMP:
+	case OPT_SO_BUSY_POLL:
+	case OPT_SO_ZEROCOPY:
+		*ret = 0;
+		break;
+	case SO_TYPE:
+		*ret = s->type;
+		break;
+	case OPT_SO_DOMAIN:
+		*ret = s->family;
+		break;
+	case OPT_SO_PROTOCOL:
+		*ret = s->protocol;
+		break;
+	case SO_ACCEPTCONN:
+		*ret = sock_listens(s);
+		break;
+	case SO_ERROR:
+		*ret = -net_error_take(s);
+		break;
+	case OPT_SO_INCOMING_CPU:
+		*ret = (int)net_env_vcpu();
+		break;
+	default:
+		return -ENOPROTOOPT;
 	}
 	return 0;
 }
@@ -209,7 +248,7 @@ static int get_socket(struct net_sock *s, int name, void *value, socklen_t *byte
 	int v, rc;
 
 	if (name == SO_LINGER) {
-		struct linger linger = { .l_onoff = s->linger, .l_linger = s->linger_seconds };
+		struct linger linger = {.l_onoff = s->linger, .l_linger = s->linger_seconds};
 
 		return sockopt_give(value, bytes, &linger, sizeof(linger));
 	}
@@ -217,7 +256,9 @@ static int get_socket(struct net_sock *s, int name, void *value, socklen_t *byte
 		const char *device = s->device == NET_INDEX_LO ? "lo" : "eth0";
 
 		return sockopt_give(value, bytes, device,
-				    s->device == 0 ? 0 : s->device == NET_INDEX_LO ? 3 : 5);
+				    s->device == 0            ? 0 :
+				    s->device == NET_INDEX_LO ? 3 :
+								5);
 	}
 	if (name == OPT_SO_COOKIE) {
 		uint64_t cookie = (uintptr_t)s >> 4;
@@ -312,22 +353,42 @@ static int get_ip(struct net_sock *s, int name, void *value, socklen_t *bytes)
 	int v;
 
 	switch (name) {
-	case IP_TOS: v = s->tos; break;
-	case IP_TTL: v = s->ttl != 0 ? s->ttl : (int)NET_DEFAULT_TTL; break;
-	case IP_MULTICAST_TTL: v = s->mcast_ttl; break;
-	case IP_MULTICAST_LOOP: v = s->mcast_loop; break;
-	case IP_PKTINFO: v = s->pktinfo; break;
-	case IP_RECVTTL: v = s->recv_ttl; break;
-	case IP_RECVTOS: v = s->recv_tos; break;
-	case IP_RECVERR: v = s->recv_error; break;
-	case IP_MTU_DISCOVER: v = s->pmtu_discover; break;
-	case IP_OPTIONS: return sockopt_give(value, bytes, "", 0);
+	case IP_TOS:
+		v = s->tos;
+		break;
+	case IP_TTL:
+		v = s->ttl != 0 ? s->ttl : (int)NET_DEFAULT_TTL;
+		break;
+	case IP_MULTICAST_TTL:
+		v = s->mcast_ttl;
+		break;
+	case IP_MULTICAST_LOOP:
+		v = s->mcast_loop;
+		break;
+	case IP_PKTINFO:
+		v = s->pktinfo;
+		break;
+	case IP_RECVTTL:
+		v = s->recv_ttl;
+		break;
+	case IP_RECVTOS:
+		v = s->recv_tos;
+		break;
+	case IP_RECVERR:
+		v = s->recv_error;
+		break;
+	case IP_MTU_DISCOVER:
+		v = s->pmtu_discover;
+		break;
+	case IP_OPTIONS:
+		return sockopt_give(value, bytes, "", 0);
 	case IP_MTU:
 		v = get_mtu(s);
 		if (v < 0)
 			return v;
 		break;
-	default: return -ENOPROTOOPT;
+	default:
+		return -ENOPROTOOPT;
 	}
 	return sockopt_give_int(value, bytes, v);
 }
@@ -405,22 +466,43 @@ static int get_ip6(struct net_sock *s, int name, void *value, socklen_t *bytes)
 	int v;
 
 	switch (name) {
-	case IPV6_V6ONLY: v = s->v6only; break;
-	case IPV6_UNICAST_HOPS: v = s->ttl != 0 ? s->ttl : (int)NET_DEFAULT_TTL; break;
-	case IPV6_MULTICAST_HOPS: v = s->mcast_ttl; break;
-	case IPV6_MULTICAST_LOOP: v = s->mcast_loop; break;
-	case IPV6_RECVPKTINFO: v = s->pktinfo6; break;
-	case IPV6_RECVHOPLIMIT: v = s->recv_hops6; break;
-	case IPV6_RECVERR: v = s->recv_error6; break;
-	case IPV6_RECVTCLASS: v = s->recv_class6; break;
-	case IPV6_TCLASS: v = s->tos; break;
-	case IPV6_MTU_DISCOVER: v = s->pmtu_discover; break;
+	case IPV6_V6ONLY:
+		v = s->v6only;
+		break;
+	case IPV6_UNICAST_HOPS:
+		v = s->ttl != 0 ? s->ttl : (int)NET_DEFAULT_TTL;
+		break;
+	case IPV6_MULTICAST_HOPS:
+		v = s->mcast_ttl;
+		break;
+	case IPV6_MULTICAST_LOOP:
+		v = s->mcast_loop;
+		break;
+	case IPV6_RECVPKTINFO:
+		v = s->pktinfo6;
+		break;
+	case IPV6_RECVHOPLIMIT:
+		v = s->recv_hops6;
+		break;
+	case IPV6_RECVERR:
+		v = s->recv_error6;
+		break;
+	case IPV6_RECVTCLASS:
+		v = s->recv_class6;
+		break;
+	case IPV6_TCLASS:
+		v = s->tos;
+		break;
+	case IPV6_MTU_DISCOVER:
+		v = s->pmtu_discover;
+		break;
 	case OPT_IPV6_MTU:
 		v = get_mtu(s);
 		if (v < 0)
 			return v;
 		break;
-	default: return -ENOPROTOOPT;
+	default:
+		return -ENOPROTOOPT;
 	}
 	return sockopt_give_int(value, bytes, v);
 }

@@ -35,7 +35,7 @@ struct dgram;
 struct neigh {
 	union ip_addr addr;
 	uint8_t mac[6];
-	uint8_t state;	/* enum neigh_state */
+	uint8_t state;  /* enum neigh_state */
 	uint8_t probes; /* requests sent without an answer */
 	uint8_t pending_count;
 	uint64_t confirmed_ns; /* when it was last known to be right */
@@ -54,8 +54,8 @@ struct reassembly {
 	bool busy;
 	struct ip_info key;
 	uint64_t deadline_ns;
-	uint32_t total_bytes;	/* of the payload, 0 until the last fragment came */
-	uint32_t count;		/* fragments held */
+	uint32_t total_bytes;   /* of the payload, 0 until the last fragment came */
+	uint32_t count;         /* fragments held */
 	struct frag_list frags; /* by offset (in seq), without overlaps */
 };
 
@@ -83,19 +83,20 @@ struct net {
 	struct net_timer reassembly_timer;
 
 	/* sockets */
-	struct list socks;		 /* all of them */
-	struct list waiters;		 /* those that wait for room in the TX ring */
-	struct net_sock *binds[NET_BIND_BUCKETS]; /* by protocol and port: bound, not connected TCP */
-	struct tcp_sock **conns;	 /* TCP connections by their four-tuple */
+	struct list socks;                        /* all of them */
+	struct list waiters;                      /* those that wait for room in the TX ring */
+	struct net_sock *binds[NET_BIND_BUCKETS]; /* by protocol and port: bound, not connected TCP
+						   */
+	struct tcp_sock **conns;                  /* TCP connections by their four-tuple */
 	uint32_t conn_buckets, conn_count;
 	struct list raws;
-	struct list time_waits;		 /* oldest first */
+	struct list time_waits; /* oldest first */
 	uint32_t time_wait_count;
 	struct net_timer time_wait_timer;
 	uint32_t orphan_count;
-	struct list acks;		 /* connections that owe an ACK at the end of the batch */
-	struct list zombies;		 /* closed and ownerless: freed when the call returns */
-	uint64_t challenge_ns;		 /* RFC 5961 10: bounded per second */
+	struct list acks;      /* connections that owe an ACK at the end of the batch */
+	struct list zombies;   /* closed and ownerless: freed when the call returns */
+	uint64_t challenge_ns; /* RFC 5961 10: bounded per second */
 	uint32_t challenge_count;
 
 	/* segments and datagrams between sockets of this instance */
@@ -120,10 +121,10 @@ struct net_sock {
 	int error;    /* pending, positive */
 	uint32_t rcvbuf, sndbuf;
 	uint32_t rcvlowat, mark, priority;
-	bool bound : 1;	       /* in net->binds */
-	bool addr_bound : 1;   /* bind() named the address */
-	bool port_bound : 1;   /* bind() named the port */
-	bool connected : 1;    /* datagrams: remote is set */
+	bool bound : 1;      /* in net->binds */
+	bool addr_bound : 1; /* bind() named the address */
+	bool port_bound : 1; /* bind() named the port */
+	bool connected : 1;  /* datagrams: remote is set */
 	bool reuse_addr : 1;
 	bool reuse_port : 1;
 	bool v6only : 1;
@@ -145,7 +146,7 @@ struct net_sock {
 	bool recv_class6 : 1;
 	bool mcast_loop : 1;
 	bool header_included : 1; /* IP_HDRINCL */
-	uint8_t ttl;		  /* 0: the default */
+	uint8_t ttl;              /* 0: the default */
 	uint8_t mcast_ttl, tos;
 	uint8_t pmtu_discover;
 	uint16_t linger_seconds;
@@ -163,7 +164,7 @@ struct out {
 	struct neigh *neigh; /* not yet resolved: the frame is put together in `page` */
 	uint32_t page;
 	uint32_t page_bytes;
-	uint8_t *frame;	     /* virtio header, Ethernet header, ... */
+	uint8_t *frame;         /* virtio header, Ethernet header, ... */
 	uint32_t payload_bytes; /* in page ranges */
 	bool too_big;
 	/* offload: as in struct virtio_net_hdr, offsets from the Ethernet header */
@@ -175,7 +176,8 @@ void link_init(struct net *net);
 void link_finish(struct net *net);
 void link_input(struct net *net, struct pkt *pkt);
 
-/* The entry for an address on the link, made if need be; NULL when the table's set is all waiting. */
+/* The entry for an address on the link, made if need be; NULL when the table's set is all waiting.
+ */
 struct neigh *neigh_get(struct net *net, const union ip_addr *addr);
 /* Hears from a peer that the path works (RFC 4861 7.3.1). */
 static inline void neigh_confirm(const struct net *net, struct neigh *neigh)
@@ -203,10 +205,10 @@ void link_end(struct net *net, struct out *out, uint32_t bytes);
 /* ---- ip.c ---- */
 
 struct route {
-	bool local;	     /* stays in this instance */
+	bool local; /* stays in this instance */
 	bool broadcast;
 	struct neigh *neigh; /* NULL: local, broadcast or multicast */
-	uint8_t mac[6];	     /* of a broadcast or multicast */
+	uint8_t mac[6];      /* of a broadcast or multicast */
 	union ip_addr src;   /* to be used when the socket has none */
 	uint32_t mtu;
 };
@@ -223,9 +225,10 @@ struct ip_out {
 	const union ip_addr *src, *dst;
 	uint8_t protocol, ttl, tos;
 	bool dont_fragment;
-	uint16_t id, frag; /* IPv4: fragment field in host order */
-	uint32_t l4_bytes; /* transport header and payload */
-	uint8_t csum_offset; /* ip_send_list: the device completes the checksum there; 0: it is done */
+	uint16_t id, frag;   /* IPv4: fragment field in host order */
+	uint32_t l4_bytes;   /* transport header and payload */
+	uint8_t csum_offset; /* ip_send_list: the device completes the checksum there; 0: it is done
+			      */
 };
 
 /* Writes the network header; returns where the transport header goes, or NULL (ring full). */
@@ -263,8 +266,8 @@ struct icmp_error {
 	union ip_addr src, dst; /* of the quoted packet: ours, the peer's */
 	uint16_t sport, dport;
 	uint32_t seq;
-	int error;   /* errno */
-	bool hard;   /* ends an attempt to connect */
+	int error;    /* errno */
+	bool hard;    /* ends an attempt to connect */
 	uint32_t mtu; /* of the next hop, for a packet too big */
 	uint8_t protocol, type, code;
 };

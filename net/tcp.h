@@ -48,14 +48,14 @@
 
 struct tcp_hole {
 	uint32_t start, end;
-	uint32_t rxmit;	   /* [start, rxmit) has been sent again */
-	uint32_t mark;	   /* snd_nxt when that was */
-	uint32_t xmit_us;  /* when that was, on the microsecond clock */
+	uint32_t rxmit;   /* [start, rxmit) has been sent again */
+	uint32_t mark;    /* snd_nxt when that was */
+	uint32_t xmit_us; /* when that was, on the microsecond clock */
 	bool lost;
 };
 
 struct tcp_board {
-	uint32_t fack;	  /* end of the highest byte known to have arrived */
+	uint32_t fack;    /* end of the highest byte known to have arrived */
 	uint32_t rack_us; /* when the latest of the retransmissions that arrived was sent */
 	bool rack_valid;
 	uint32_t count;
@@ -69,48 +69,48 @@ enum tcp_recovery {
 };
 
 struct tcp_cubic {
-	uint32_t w_max;	     /* segments */
+	uint32_t w_max; /* segments */
 	uint32_t k_ms;
-	uint32_t w_est;	     /* Reno's window, in segments */
+	uint32_t w_est;      /* Reno's window, in segments */
 	uint32_t est_credit; /* acked bytes towards w_est */
 	uint32_t cwnd_credit;
-	uint32_t origin;     /* segments */
-	uint64_t epoch_ns;   /* 0: not begun */
+	uint32_t origin;   /* segments */
+	uint64_t epoch_ns; /* 0: not begun */
 };
 
 struct tcp_sock {
 	struct net_sock s;
 	struct tcp_sock *hash_next;
-	struct list link;     /* accept queue, TIME_WAIT list or zombies */
-	struct list ack_link; /* net->acks */
-	struct net_timer timer;   /* the earliest of the deadlines below, or earlier */
+	struct list link;       /* accept queue, TIME_WAIT list or zombies */
+	struct list ack_link;   /* net->acks */
+	struct net_timer timer; /* the earliest of the deadlines below, or earlier */
 	uint64_t rtx_at, delack_at, keep_at, cork_at; /* 0: not set */
 
-	uint8_t state; /* TCP_* of Linux */
+	uint8_t state;    /* TCP_* of Linux */
 	uint8_t recovery; /* enum tcp_recovery */
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t backoff, probes, keep_probes, syn_retries;
 	uint8_t dupacks, quickacks;
 	uint8_t dupthresh;
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
-	bool lo : 1;	      /* peer is in this instance */
+	bool lo : 1; /* peer is in this instance */
 	bool hashed : 1;
-	bool dead : 1;	      /* the owner has closed it */
+	bool dead : 1; /* the owner has closed it */
 	bool zombie : 1;
-	bool fin_queued : 1;  /* our FIN follows the queue */
+	bool fin_queued : 1; /* our FIN follows the queue */
 	bool fin_sent : 1;
 	bool fin_received : 1;
-	bool fin_seen : 1;    /* a FIN is known at rcv_fin, perhaps behind a gap */
+	bool fin_seen : 1; /* a FIN is known at rcv_fin, perhaps behind a gap */
 	bool nodelay : 1, cork : 1;
-	bool push_now : 1;    /* a partial segment goes out though Nagle would wait */
-	bool ping_pong : 1;   /* requests are answered: replies carry the ACKs */
+	bool push_now : 1;  /* a partial segment goes out though Nagle would wait */
+	bool ping_pong : 1; /* requests are answered: replies carry the ACKs */
 	bool ack_now : 1;
 	bool rtt_timing : 1;
-	bool undo : 1;	      /* the last reduction may turn out to be needless (RFC 3522) */
+	bool undo : 1; /* the last reduction may turn out to be needless (RFC 3522) */
 	bool tlp_sent : 1, tlp_armed : 1, persist : 1;
-	bool no_space : 1;    /* POLLOUT was denied: tell when there is room */
+	bool no_space : 1;     /* POLLOUT was denied: tell when there is room */
 	bool connect_done : 1; /* connect() has been told of success */
-	bool urgent : 1;      /* an urgent byte is there to be read */
+	bool urgent : 1;       /* an urgent byte is there to be read */
 	bool urgent_taken : 1;
 	bool cwnd_limited : 1;
 	bool user_timed : 1, quickack_mode : 1;
@@ -119,14 +119,14 @@ struct tcp_sock {
 	/* send */
 	uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2, max_wnd;
 	uint32_t snd_up;
-	uint16_t mss;	      /* payload of a full segment, options taken off */
+	uint16_t mss; /* payload of a full segment, options taken off */
 	uint16_t peer_mss, user_mss;
-	uint32_t pmtu;	      /* from ICMP, 0: the route's */
+	uint32_t pmtu; /* from ICMP, 0: the route's */
 	uint32_t snd_limit;
 	struct frag_list sndq;
-	struct frag *cursor;  /* the frag that was sent from last, to begin the next search */
-	uint32_t cursor_seq;  /* its first byte: below snd_una it is gone */
-	uint32_t snd_small;   /* end of the last partial segment (Minshall's Nagle) */
+	struct frag *cursor; /* the frag that was sent from last, to begin the next search */
+	uint32_t cursor_seq; /* its first byte: below snd_una it is gone */
+	uint32_t snd_small;  /* end of the last partial segment (Minshall's Nagle) */
 	struct neigh *neigh;
 	union ip_addr hop;
 
@@ -137,8 +137,8 @@ struct tcp_sock {
 	uint32_t ooo_count;
 	uint32_t ts_recent, ts_offset, last_ts_ecr;
 	uint64_t ts_recent_ns;
-	uint32_t sack_last;   /* start of the block that changed last: it is reported first */
-	uint16_t rcv_mss;     /* size of the segments that the peer sends */
+	uint32_t sack_last; /* start of the block that changed last: it is reported first */
+	uint16_t rcv_mss;   /* size of the segments that the peer sends */
 	uint32_t drs_seq;
 	uint64_t drs_ns, last_rx_ns;
 
@@ -267,7 +267,8 @@ void tcp_reset(struct tcp_sock *ts);
 /* ---- tcp_listen.c ---- */
 
 void tcp_listen_input(struct tcp_sock *listener, struct tcp_seg *seg);
-/* A child in SYN_RECV got the ACK of its SYN. False: the accept queue is full, leave it as it is. */
+/* A child in SYN_RECV got the ACK of its SYN. False: the accept queue is full, leave it as it is.
+ */
 bool tcp_listen_ready(struct tcp_sock *child);
 /* The child leaves its listener's queues. */
 void tcp_listen_forget(struct tcp_sock *child);

@@ -1,5 +1,6 @@
 /*
- * What an acknowledgment does: round-trip times, the send window, loss recovery, congestion control.
+ * What an acknowledgment does: round-trip times, the send window, loss recovery, congestion
+ * control.
  */
 #include <poll.h>
 
@@ -69,8 +70,7 @@ void tcp_timeout_loss(struct tcp_sock *ts)
 static void recovery_leave(struct tcp_sock *ts)
 {
 	if (ts->recovery == TCP_RECOVERY)
-		ts->cwnd = min_u32(ts->ssthresh, max_u32(tcp_pipe(ts), ts->mss) +
-							 2u * ts->mss);
+		ts->cwnd = min_u32(ts->ssthresh, max_u32(tcp_pipe(ts), ts->mss) + 2u * ts->mss);
 	ts->recovery = TCP_OPEN;
 	ts->dupacks = 0;
 	tcp_board_advance(ts);
@@ -170,11 +170,11 @@ void tcp_ack_input(struct tcp_sock *ts, const struct tcp_seg *seg)
 		ack_advance(ts, seg, acked);
 	ack_window(ts, seg);
 	for (unsigned int i = 0; i < seg->options.sack_count && ts->sack_ok; i++)
-		sacked |= tcp_board_sack(ts, seg->options.sacks[i].start,
-					 seg->options.sacks[i].end);
+		sacked |=
+			tcp_board_sack(ts, seg->options.sacks[i].start, seg->options.sacks[i].end);
 	if (acked == 0 && flight != 0 && ts->dupacks < 255 &&
-	    (sacked || (!ts->sack_ok && seg->data.bytes == 0 &&
-			ts->snd_wnd == window_before && !(seg->flags & TCP_FLAG_FIN))))
+	    (sacked || (!ts->sack_ok && seg->data.bytes == 0 && ts->snd_wnd == window_before &&
+			!(seg->flags & TCP_FLAG_FIN))))
 		ts->dupacks++;
 	if (ts->board != NULL || ts->recovery != TCP_OPEN || ts->dupacks != 0)
 		ack_recovery(ts, seg, acked);

@@ -80,7 +80,8 @@ static uint32_t board_carve(struct tcp_sock *ts, uint32_t index, uint32_t start,
 		return 1;
 	}
 	if (seq_le(hole->end, end) || board->count == TCP_BOARD_HOLES) {
-		/* on a full board the upper part is forgotten: the peer has it or it will time out */
+		/* on a full board the upper part is forgotten: the peer has it or it will time out
+		 */
 		if (seq_lt(end, hole->end))
 			return 1;
 		hole->end = start;

@@ -159,8 +159,8 @@ struct tcp_sock *tcp_lookup_listener(const struct net *net, const struct tcp_seg
 		}
 		/* SO_REUSEPORT: each of n equal listeners gets the flow with chance 1/n */
 		same++;
-		if (net_hash(net, &seg->src, &seg->dst,
-			     (uint32_t)seg->sport << 16 | same) % same == 0)
+		if (net_hash(net, &seg->src, &seg->dst, (uint32_t)seg->sport << 16 | same) % same ==
+		    0)
 			best = s;
 	}
 	return best != NULL ? tcp_of(best) : NULL;
@@ -238,8 +238,8 @@ void tcp_done(struct tcp_sock *ts, int error)
 	if (ts->dead)
 		tcp_zombie(ts);
 	else
-		sock_event(&ts->s, POLLIN | POLLOUT | POLLHUP | POLLRDHUP |
-					   (error != 0 ? POLLERR : 0));
+		sock_event(&ts->s,
+			   POLLIN | POLLOUT | POLLHUP | POLLRDHUP | (error != 0 ? POLLERR : 0));
 }
 
 /* ---- TIME_WAIT: one list, oldest first, one timer for all ---- */

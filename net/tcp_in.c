@@ -1,6 +1,6 @@
 /*
- * Segments that come in: the parser, and the state machine of RFC 9293 3.10.7 with RFC 5961's checks
- * and RFC 7323's timestamps.
+ * Segments that come in: the parser, and the state machine of RFC 9293 3.10.7 with RFC 5961's
+ * checks and RFC 7323's timestamps.
  */
 #include <poll.h>
 
@@ -274,8 +274,7 @@ static bool segment_check(struct tcp_sock *ts, const struct tcp_seg *seg)
 		return false;
 	}
 	if (!seq_acceptable(ts, seg)) {
-		if (ts->state == TCP_SYN_RECV && (seg->flags & TCP_FLAG_SYN) &&
-		    seg->seq == ts->irs)
+		if (ts->state == TCP_SYN_RECV && (seg->flags & TCP_FLAG_SYN) && seg->seq == ts->irs)
 			tcp_send_syn(ts);
 		else if (!(seg->flags & TCP_FLAG_RST))
 			tcp_send_ack(ts);
@@ -391,8 +390,7 @@ void tcp_seg_input(struct net *net, struct tcp_seg *seg)
 /* An ICMP error about a segment of ours; believed only if its number is in flight (RFC 5927). */
 void tcp_error(struct net *net, const struct icmp_error *error)
 {
-	struct tcp_sock *ts =
-		tcp_lookup(net, &error->src, &error->dst, error->sport, error->dport);
+	struct tcp_sock *ts = tcp_lookup(net, &error->src, &error->dst, error->sport, error->dport);
 
 	if (ts == NULL || ts->state == TCP_TIME_WAIT || seq_lt(error->seq, ts->snd_una) ||
 	    seq_lt(ts->snd_nxt, error->seq))

@@ -2,8 +2,9 @@
  * Listening sockets: connections being made (SYN queue) and made (accept queue).
  *
  * Both queues are bounded. When the accept queue is full the last ACK of a handshake is ignored, as
- * on Linux, so that the SYN-ACK is sent again later. When the SYN queue is full the oldest half-open
- * connection makes way: a flood cannot keep a client out that answers faster than the queue turns.
+ * on Linux, so that the SYN-ACK is sent again later. When the SYN queue is full the oldest
+ * half-open connection makes way: a flood cannot keep a client out that answers faster than the
+ * queue turns.
  */
 #include <poll.h>
 

@@ -22,7 +22,7 @@ static struct tcp_lo_seg *lo_alloc(struct net *net)
 		net->lo_free = item->next;
 	}
 	item->next = NULL;
-	item->seg = (struct tcp_seg){ .lo = true };
+	item->seg = (struct tcp_seg){.lo = true};
 	return item;
 }
 
@@ -60,8 +60,7 @@ static void lo_options(struct tcp_sock *ts, uint8_t flags, struct tcp_options *o
 
 		options->has_ts = ts->ts_ok;
 		if (ts->sack_ok && ts->ooo.head != NULL)
-			options->sack_count =
-				(uint8_t)tcp_rcv_sacks(ts, blocks, TCP_MAX_SACKS);
+			options->sack_count = (uint8_t)tcp_rcv_sacks(ts, blocks, TCP_MAX_SACKS);
 		for (unsigned int i = 0; i < options->sack_count; i++) {
 			options->sacks[i].start = blocks[i][0];
 			options->sacks[i].end = blocks[i][1];

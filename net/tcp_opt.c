@@ -19,7 +19,7 @@ static int set_range(uint32_t *at, int v, int most)
 
 static int set_congestion(const void *value, socklen_t bytes)
 {
-	char name[16] = { 0 };
+	char name[16] = {0};
 
 	memcpy(name, value, min_size(bytes, sizeof(name) - 1));
 	return memcmp(name, "cubic", 6) == 0 ? 0 : -ENOENT;
@@ -104,7 +104,9 @@ static void tcp_info_fill(const struct tcp_sock *ts, struct tcp_info *info)
 
 	*info = (struct tcp_info){
 		.tcpi_state = ts->state,
-		.tcpi_ca_state = ts->recovery == TCP_LOSS ? 4 : ts->recovery == TCP_RECOVERY ? 3 : 0,
+		.tcpi_ca_state = ts->recovery == TCP_LOSS     ? 4 :
+				 ts->recovery == TCP_RECOVERY ? 3 :
+								0,
 		.tcpi_retransmits = ts->backoff,
 		.tcpi_probes = ts->probes,
 		.tcpi_backoff = ts->backoff,
@@ -123,8 +125,8 @@ static void tcp_info_fill(const struct tcp_sock *ts, struct tcp_info *info)
 		.tcpi_pmtu = ts->pmtu != 0 ? ts->pmtu : ts->s.net->mtu,
 		.tcpi_rtt = ts->srtt_us / 8,
 		.tcpi_rttvar = ts->rttvar_us / 4,
-		.tcpi_snd_ssthresh = ts->ssthresh == UINT32_MAX ? 0x7fffffff :
-								  ts->ssthresh / ts->mss,
+		.tcpi_snd_ssthresh =
+			ts->ssthresh == UINT32_MAX ? 0x7fffffff : ts->ssthresh / ts->mss,
 		.tcpi_snd_cwnd = ts->cwnd / ts->mss,
 		.tcpi_advmss = ts->s.rport != 0 ? tcp_advertised_mss(ts) : TCP_DEFAULT_MSS,
 		.tcpi_reordering = ts->dupthresh,
@@ -144,24 +146,52 @@ int tcp_getsockopt(struct net_sock *sock, int name, void *value, socklen_t *inou
 	int v;
 
 	switch (name) {
-	case TCP_NODELAY: v = ts->nodelay; break;
-	case TCP_CORK: v = ts->cork; break;
-	case TCP_MAXSEG: v = ts->user_mss != 0 && ts->s.rport == 0 ? ts->user_mss : ts->mss; break;
-	case TCP_KEEPIDLE: v = (int)ts->keep_idle_s; break;
-	case TCP_KEEPINTVL: v = (int)ts->keep_interval_s; break;
-	case TCP_KEEPCNT: v = (int)ts->keep_count; break;
-	case TCP_USER_TIMEOUT: v = (int)ts->user_timeout_ms; break;
-	case TCP_QUICKACK: v = ts->quickack_mode && !ts->ping_pong; break;
-	case TCP_SYNCNT: v = TCP_SYN_RETRIES; break;
-	case TCP_LINGER2: v = ts->linger2_s != 0 ? ts->linger2_s : 60; break;
-	case TCP_DEFER_ACCEPT: v = (int)ts->defer_accept_s; break;
-	case OPT_TCP_FASTOPEN: v = 0; break;
-	case OPT_TCP_NOTSENT_LOWAT: v = 0; break;
-	case OPT_TCP_CONGESTION: return sockopt_give(value, inout_bytes, "cubic\0\0\0\0\0\0\0\0\0\0", 16);
+	case TCP_NODELAY:
+		v = ts->nodelay;
+		break;
+	case TCP_CORK:
+		v = ts->cork;
+		break;
+	case TCP_MAXSEG:
+		v = ts->user_mss != 0 && ts->s.rport == 0 ? ts->user_mss : ts->mss;
+		break;
+	case TCP_KEEPIDLE:
+		v = (int)ts->keep_idle_s;
+		break;
+	case TCP_KEEPINTVL:
+		v = (int)ts->keep_interval_s;
+		break;
+	case TCP_KEEPCNT:
+		v = (int)ts->keep_count;
+		break;
+	case TCP_USER_TIMEOUT:
+		v = (int)ts->user_timeout_ms;
+		break;
+	case TCP_QUICKACK:
+		v = ts->quickack_mode && !ts->ping_pong;
+		break;
+	case TCP_SYNCNT:
+		v = TCP_SYN_RETRIES;
+		break;
+	case TCP_LINGER2:
+		v = ts->linger2_s != 0 ? ts->linger2_s : 60;
+		break;
+	case TCP_DEFER_ACCEPT:
+		v = (int)ts->defer_accept_s;
+		break;
+	case OPT_TCP_FASTOPEN:
+		v = 0;
+		break;
+	case OPT_TCP_NOTSENT_LOWAT:
+		v = 0;
+		break;
+	case OPT_TCP_CONGESTION:
+		return sockopt_give(value, inout_bytes, "cubic\0\0\0\0\0\0\0\0\0\0", 16);
 	case TCP_INFO:
 		tcp_info_fill(ts, &info);
 		return sockopt_give(value, inout_bytes, &info, sizeof(info));
-	default: return -ENOPROTOOPT;
+	default:
+		return -ENOPROTOOPT;
 	}
 	return sockopt_give_int(value, inout_bytes, v);
 }

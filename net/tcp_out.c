@@ -168,8 +168,8 @@ static void segment_sent(struct tcp_sock *ts, const struct tcp_out_seg *seg)
 		ts->rtt_timing = false;
 	} else if (!ts->rtt_timing && ts->recovery == TCP_OPEN) {
 		ts->rtt_timing = true;
-		ts->rtt_seq = seg->seq + seg->bytes +
-			      ((seg->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN)) != 0);
+		ts->rtt_seq =
+			seg->seq + seg->bytes + ((seg->flags & (TCP_FLAG_SYN | TCP_FLAG_FIN)) != 0);
 		ts->rtt_start_ns = net->now_ns;
 	}
 }
@@ -197,7 +197,8 @@ static int tcp_path_check(struct tcp_sock *ts, struct route *route)
 	struct neigh *neigh = ts->neigh;
 	struct net *net = ts->s.net;
 
-	if (neigh == NULL || neigh->state != NEIGH_KNOWN || !ip_addr_equal(&neigh->addr, &ts->hop) ||
+	if (neigh == NULL || neigh->state != NEIGH_KNOWN ||
+	    !ip_addr_equal(&neigh->addr, &ts->hop) ||
 	    net->now_ns - neigh->confirmed_ns > 20 * NSEC_PER_SEC)
 		return tcp_route(ts, route);
 	neigh->used_ns = net->now_ns;
@@ -208,7 +209,7 @@ static int tcp_path_check(struct tcp_sock *ts, struct route *route)
 static int tcp_send_wire(struct tcp_sock *ts, const struct tcp_out_seg *seg, uint32_t window)
 {
 	struct net *net = ts->s.net;
-	struct route route = { 0 };
+	struct route route = {0};
 	uint8_t options[OPTIONS_MAX];
 	uint32_t options_bytes = tcp_options_write(ts, seg->flags, options, OPTIONS_MAX);
 	uint32_t header = TCP_BYTES + options_bytes;
@@ -216,9 +217,14 @@ static int tcp_send_wire(struct tcp_sock *ts, const struct tcp_out_seg *seg, uin
 	bool inlined = seg->bytes <= VIRTNET_HEADER_BYTES - LINK_HEADER_BYTES - ip_bytes - header;
 	struct frag *from = seg->bytes != 0 ? send_queue_find(ts, seg->seq) : NULL;
 	uint32_t offset = from != NULL ? seg->seq - from->seq : 0;
-	struct ip_out ip = { .route = &route, .src = &ts->s.local, .dst = &ts->s.remote,
-			     .protocol = PROTO_TCP, .ttl = ts->s.ttl, .tos = ts->s.tos,
-			     .dont_fragment = true, .l4_bytes = header + seg->bytes };
+	struct ip_out ip = {.route = &route,
+			    .src = &ts->s.local,
+			    .dst = &ts->s.remote,
+			    .protocol = PROTO_TCP,
+			    .ttl = ts->s.ttl,
+			    .tos = ts->s.tos,
+			    .dont_fragment = true,
+			    .l4_bytes = header + seg->bytes};
 	struct wire_tcp *tcp;
 	struct out out;
 	int rc = tcp_path_check(ts, &route);
@@ -239,8 +245,8 @@ static int tcp_send_wire(struct tcp_sock *ts, const struct tcp_out_seg *seg, uin
 		payload_add(ts, &out, from, offset, seg->bytes);
 	segment_checksum(ts, tcp, header + (inlined ? seg->bytes : 0), seg, &out);
 	if (seg->bytes > ts->mss) {
-		out.gso_type = ip_bytes == IP4_BYTES ? VIRTIO_NET_HDR_GSO_TCPV4 :
-						       VIRTIO_NET_HDR_GSO_TCPV6;
+		out.gso_type =
+			ip_bytes == IP4_BYTES ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
 		out.gso_bytes = ts->mss;
 		out.gso_header_bytes = (uint16_t)(ETH_BYTES + ip_bytes + header);
 	}
@@ -277,7 +283,7 @@ int tcp_send_syn(struct tcp_sock *ts)
 
 void tcp_send_ack(struct tcp_sock *ts)
 {
-	struct tcp_out_seg seg = { .seq = ts->snd_nxt, .flags = TCP_FLAG_ACK };
+	struct tcp_out_seg seg = {.seq = ts->snd_nxt, .flags = TCP_FLAG_ACK};
 
 	if (tcp_send(ts, &seg) != 0)
 		ts->ack_now = true;
@@ -285,7 +291,7 @@ void tcp_send_ack(struct tcp_sock *ts)
 
 void tcp_send_probe(struct tcp_sock *ts)
 {
-	struct tcp_out_seg seg = { .seq = ts->snd_una - 1, .flags = TCP_FLAG_ACK };
+	struct tcp_out_seg seg = {.seq = ts->snd_una - 1, .flags = TCP_FLAG_ACK};
 
 	tcp_send(ts, &seg);
 }
@@ -323,7 +329,7 @@ void tcp_ack_later(struct tcp_sock *ts, bool now)
 
 void tcp_reset(struct tcp_sock *ts)
 {
-	struct tcp_out_seg seg = { .seq = ts->snd_nxt, .flags = TCP_FLAG_RST | TCP_FLAG_ACK };
+	struct tcp_out_seg seg = {.seq = ts->snd_nxt, .flags = TCP_FLAG_RST | TCP_FLAG_ACK};
 
 	ts->s.net->stats.tcp_resets_sent++;
 	tcp_send(ts, &seg);
@@ -333,8 +339,12 @@ static int tcp_reset_wire(struct net *net, const struct tcp_seg *to, const struc
 			  uint32_t ack)
 {
 	struct route route;
-	struct ip_out ip = { .route = &route, .src = &to->dst, .dst = &to->src,
-			     .protocol = PROTO_TCP, .dont_fragment = true, .l4_bytes = TCP_BYTES };
+	struct ip_out ip = {.route = &route,
+			    .src = &to->dst,
+			    .dst = &to->src,
+			    .protocol = PROTO_TCP,
+			    .dont_fragment = true,
+			    .l4_bytes = TCP_BYTES};
 	struct wire_tcp *tcp;
 	struct out out;
 	int rc = ip_route(net, &to->src, &route);
@@ -361,7 +371,7 @@ static int tcp_reset_wire(struct net *net, const struct tcp_seg *to, const struc
 /* RFC 9293 3.5.2: the answer to a segment that no connection wants. */
 void tcp_reset_reply(struct net *net, const struct tcp_seg *seg)
 {
-	struct tcp_out_seg reply = { .flags = TCP_FLAG_RST };
+	struct tcp_out_seg reply = {.flags = TCP_FLAG_RST};
 	uint32_t ack = 0;
 
 	if (seg->flags & TCP_FLAG_RST)
@@ -402,8 +412,7 @@ static bool output_holes(struct tcp_sock *ts)
 		uint32_t room = ts->cwnd > pipe ? ts->cwnd - pipe : 0;
 		uint32_t data_end = seq_min(hole->end, tcp_queue_end(ts));
 		bool fin = seq_lt(tcp_queue_end(ts), hole->end);
-		struct tcp_out_seg seg = { .seq = hole->rxmit, .flags = TCP_FLAG_ACK,
-					   .again = true };
+		struct tcp_out_seg seg = {.seq = hole->rxmit, .flags = TCP_FLAG_ACK, .again = true};
 
 		if (room < ts->mss && pipe != 0 && ts->retransmits != 0)
 			return true;
@@ -438,7 +447,8 @@ static uint32_t output_size(struct tcp_sock *ts, uint32_t unsent)
 	if (tail == 0)
 		return n;
 	if (n < unsent) {
-		/* silly window avoidance (RFC 9293 3.8.6.2.1): whole segments, or half the window */
+		/* silly window avoidance (RFC 9293 3.8.6.2.1): whole segments, or half the window
+		 */
 		if (n > ts->mss || room < ts->mss)
 			return n - tail;
 		return n >= ts->max_wnd / 2 && ts->max_wnd != 0 ? n : 0;
@@ -460,8 +470,7 @@ static void output_new(struct tcp_sock *ts)
 		uint32_t unsent = tcp_queue_end(ts) - ts->snd_nxt;
 		uint32_t n = unsent != 0 ? output_size(ts, unsent) : 0;
 		bool fin = ts->fin_queued && n == unsent;
-		struct tcp_out_seg seg = { .seq = ts->snd_nxt, .bytes = n,
-					   .flags = TCP_FLAG_ACK };
+		struct tcp_out_seg seg = {.seq = ts->snd_nxt, .bytes = n, .flags = TCP_FLAG_ACK};
 
 		if (n == 0 && !fin)
 			return;
@@ -499,8 +508,7 @@ void tcp_output(struct tcp_sock *ts)
 		return;
 	output_new(ts);
 	ts->push_now = false;
-	if (ts->rtx_at == 0 && tcp_queue_end(ts) != ts->snd_nxt &&
-	    tcp_flight(ts) == 0)
+	if (ts->rtx_at == 0 && tcp_queue_end(ts) != ts->snd_nxt && tcp_flight(ts) == 0)
 		tcp_rtx_arm(ts);
 	if (ts->cork && ts->cork_at == 0 && tcp_flight(ts) == 0 && ts->sndq.bytes != 0) {
 		ts->cork_at = ts->s.net->now_ns + TCP_CORK_NS;

@@ -35,7 +35,8 @@ void tcp_rcv_after_read(struct tcp_sock *ts)
 
 	/* dynamic right-sizing: a reader that takes half the buffer in a round trip gets more */
 	if (ts->copied_seq - ts->drs_seq > ts->rcv_limit / 2) {
-		if (net->now_ns - ts->drs_ns < 4 * (uint64_t)(ts->srtt_us / 8 + 500) * NSEC_PER_USEC &&
+		if (net->now_ns - ts->drs_ns <
+			    4 * (uint64_t)(ts->srtt_us / 8 + 500) * NSEC_PER_USEC &&
 		    ts->rcv_limit < TCP_RCV_MAX && !buf_scarce(&net->pool))
 			ts->rcv_limit *= 2;
 		ts->drs_seq = ts->copied_seq;
@@ -276,8 +277,8 @@ static void rcv_urgent(struct tcp_sock *ts, const struct tcp_seg *seg)
 }
 
 /*
- * Packet memory is nearly used up and this reader has a queue already: what comes is dropped, to come
- * again, so that slow readers do not take the ring's last buffers from everyone else.
+ * Packet memory is nearly used up and this reader has a queue already: what comes is dropped, to
+ * come again, so that slow readers do not take the ring's last buffers from everyone else.
  */
 static bool rcv_refuse(const struct tcp_sock *ts)
 {

@@ -1,6 +1,6 @@
 /*
- * TCP's timers. A connection has several deadlines and one entry in the wheel, which is armed at the
- * earliest or before: moving a deadline back (every ACK does) costs a store.
+ * TCP's timers. A connection has several deadlines and one entry in the wheel, which is armed at
+ * the earliest or before: moving a deadline back (every ACK does) costs a store.
  */
 #include <poll.h>
 
@@ -25,7 +25,8 @@ void tcp_timer_update(struct tcp_sock *ts)
 {
 	uint64_t at = tcp_deadline(ts);
 
-	if (at == UINT64_MAX || (net_timer_armed(&ts->timer) && net_timer_deadline_ns(&ts->timer) <= at))
+	if (at == UINT64_MAX ||
+	    (net_timer_armed(&ts->timer) && net_timer_deadline_ns(&ts->timer) <= at))
 		return;
 	net_timer_arm(&ts->s.net->wheel, &ts->timer, at);
 }
@@ -60,8 +61,8 @@ void tcp_rtx_arm(struct tcp_sock *ts)
 	} else {
 		uint64_t rto = backed_off(ts->rto_ns, ts->backoff);
 
-		if (ts->recovery == TCP_OPEN && ts->sack_ok && !ts->tlp_sent &&
-		    ts->srtt_us != 0 && ts->board == NULL && tlp_timeout(ts) < rto) {
+		if (ts->recovery == TCP_OPEN && ts->sack_ok && !ts->tlp_sent && ts->srtt_us != 0 &&
+		    ts->board == NULL && tlp_timeout(ts) < rto) {
 			ts->tlp_armed = true;
 			rto = tlp_timeout(ts);
 		}
@@ -100,8 +101,10 @@ static void tlp_fire(struct tcp_sock *ts)
 {
 	uint32_t end = seq_min(ts->snd_nxt, tcp_queue_end(ts));
 	uint32_t bytes = min_u32(ts->mss, end - ts->snd_una);
-	struct tcp_out_seg seg = { .seq = end - bytes, .bytes = bytes,
-				   .flags = TCP_FLAG_ACK | TCP_FLAG_PSH, .again = true };
+	struct tcp_out_seg seg = {.seq = end - bytes,
+				  .bytes = bytes,
+				  .flags = TCP_FLAG_ACK | TCP_FLAG_PSH,
+				  .again = true};
 
 	ts->tlp_sent = true;
 	if (ts->fin_sent)

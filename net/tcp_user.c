@@ -12,8 +12,7 @@
 static bool tuple_free(struct tcp_sock *ts, uint16_t lport)
 {
 	struct net *net = ts->s.net;
-	struct tcp_sock *other =
-		tcp_lookup(net, &ts->s.local, &ts->s.remote, lport, ts->s.rport);
+	struct tcp_sock *other = tcp_lookup(net, &ts->s.local, &ts->s.remote, lport, ts->s.rport);
 
 	if (other == NULL)
 		return true;
@@ -122,8 +121,7 @@ int tcp_disconnect(struct net_sock *sock)
 
 	if (ts->state == TCP_LISTEN)
 		tcp_listen_stop(ts);
-	else if (ts->state != TCP_CLOSE && ts->state != TCP_SYN_SENT &&
-		 ts->state != TCP_TIME_WAIT)
+	else if (ts->state != TCP_CLOSE && ts->state != TCP_SYN_SENT && ts->state != TCP_TIME_WAIT)
 		tcp_reset(ts);
 	if (ts->state != TCP_CLOSE)
 		tcp_done(ts, 0);
@@ -143,7 +141,7 @@ int tcp_disconnect(struct net_sock *sock)
 	ts->rto_ns = TCP_RTO_INITIAL_NS;
 	ts->ssthresh = UINT32_MAX;
 	ts->recovery = TCP_OPEN;
-	ts->cubic = (struct tcp_cubic){ 0 };
+	ts->cubic = (struct tcp_cubic){0};
 	ts->backoff = ts->probes = ts->dupacks = 0;
 	ts->urgent = false;
 	ts->pmtu = 0;

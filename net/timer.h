@@ -1,6 +1,6 @@
 /*
- * A hierarchical timer wheel: arming and cancelling are a few stores, whatever the number of timers.
- * One tick is 2^20 ns (about a millisecond); a timer never fires early.
+ * A hierarchical timer wheel: arming and cancelling are a few stores, whatever the number of
+ * timers. One tick is 2^20 ns (about a millisecond); a timer never fires early.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ struct net_timer {
 
 struct net_wheel {
 	uint64_t now_tick; /* every tick up to this one has been run */
-	uint64_t armed;	   /* timers in the wheel */
+	uint64_t armed;    /* timers in the wheel */
 	uint64_t busy[TIMER_LEVELS];
 	struct list slots[TIMER_LEVELS][TIMER_SLOTS];
 };
@@ -34,7 +34,8 @@ void net_wheel_run(struct net_wheel *wheel, struct net *net, uint64_t now_ns);
 /* Nothing fires before this time; UINT64_MAX if nothing is armed. */
 uint64_t net_wheel_next(const struct net_wheel *wheel);
 
-static inline void net_timer_init(struct net_timer *timer, void (*fire)(struct net *, struct net_timer *))
+static inline void net_timer_init(struct net_timer *timer,
+				  void (*fire)(struct net *, struct net_timer *))
 {
 	list_init(&timer->link);
 	timer->tick = 0;

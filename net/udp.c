@@ -56,7 +56,7 @@ static void udp_deliver_many(struct net *net, const struct frag_list *data, cons
 {
 	for (struct net_sock *s = net->binds[port_bucket(PROTO_UDP, dport)]; s != NULL;
 	     s = s->bind_next) {
-		struct frag_list copy = { 0 };
+		struct frag_list copy = {0};
 
 		if (udp_score(dgram_of(s), d, dport) < 0)
 			continue;
@@ -82,8 +82,11 @@ static bool udp_checksum_ok(const struct net *net, const struct pkt *pkt,
 
 void udp_input(struct net *net, struct pkt *pkt, const struct ip_info *info)
 {
-	struct dgram d = { .src = info->src, .dst = info->dst, .ttl = info->ttl,
-			   .tos = info->tos, .local = pkt->loopback };
+	struct dgram d = {.src = info->src,
+			  .dst = info->dst,
+			  .ttl = info->ttl,
+			  .tos = info->tos,
+			  .local = pkt->loopback};
 	struct dgram_sock *ds;
 	struct wire_udp udp;
 	uint32_t bytes;
@@ -125,7 +128,7 @@ void udp_input(struct net *net, struct pkt *pkt, const struct ip_info *info)
 void udp_error(struct net *net, const struct icmp_error *error)
 {
 	/* what we sent from src:sport to dst:dport came back: find the sender */
-	const struct dgram d = { .src = error->dst, .dst = error->src, .sport = error->dport };
+	const struct dgram d = {.src = error->dst, .dst = error->src, .sport = error->dport};
 	struct dgram_sock *ds = udp_lookup(net, &d, error->sport);
 
 	/* without IP_RECVERR only a connected socket hears of it (udp(7)) */
@@ -140,9 +143,12 @@ void udp_error(struct net *net, const struct icmp_error *error)
 static int udp_send_local(struct dgram_sock *ds, struct dgram_send *send)
 {
 	struct net *net = ds->s.net;
-	struct dgram d = { .src = send->src, .dst = send->dst, .sport = ds->s.lport,
-			   .ttl = ds->s.ttl != 0 ? ds->s.ttl : NET_DEFAULT_TTL,
-			   .tos = ds->s.tos, .local = true };
+	struct dgram d = {.src = send->src,
+			  .dst = send->dst,
+			  .sport = ds->s.lport,
+			  .ttl = ds->s.ttl != 0 ? ds->s.ttl : NET_DEFAULT_TTL,
+			  .tos = ds->s.tos,
+			  .local = true};
 	struct dgram_sock *to = udp_lookup(net, &d, send->dport);
 
 	net->stats.tx_packets++;
@@ -199,8 +205,11 @@ int udp_transmit(struct dgram_sock *ds, struct dgram_send *send)
 	udp_header_fill(ds, send, offload);
 	rc = ip_send_list(net, &ip, &send->l4);
 	if (rc == 0 && many && ds->s.mcast_loop) {
-		struct dgram d = { .src = send->src, .dst = send->dst, .sport = ds->s.lport,
-				   .ttl = ds->s.mcast_ttl, .local = true };
+		struct dgram d = {.src = send->src,
+				  .dst = send->dst,
+				  .sport = ds->s.lport,
+				  .ttl = ds->s.mcast_ttl,
+				  .local = true};
 
 		frag_list_pull(&net->pool, &send->l4, UDP_BYTES);
 		udp_deliver_many(net, &send->l4, &d, send->dport);

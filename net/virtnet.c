@@ -14,25 +14,24 @@
 #define DESC_BYTES(size) ((size)*16u)
 #define AVAIL_BYTES(size) ALIGN_UP(6u + 2u * (size), 64u)
 #define USED_BYTES(size) ALIGN_UP(6u + 8u * (size), 64u)
-#define QUEUE_BYTES(size) \
-	ALIGN_UP(DESC_BYTES(size) + AVAIL_BYTES(size) + USED_BYTES(size), 4096u)
+#define QUEUE_BYTES(size) ALIGN_UP(DESC_BYTES(size) + AVAIL_BYTES(size) + USED_BYTES(size), 4096u)
 #define HEADERS_BYTES (VIRTNET_TX_SIZE * VIRTNET_HEADER_BYTES)
 #define PAIR_BYTES (QUEUE_BYTES(VIRTNET_RX_SIZE) + QUEUE_BYTES(VIRTNET_TX_SIZE) + HEADERS_BYTES)
 
 _Static_assert(PAIR_BYTES *ABI_MAX_VCPUS <= ABI_BUFS_OFF - ABI_RINGS_OFF, "all rings fit");
 _Static_assert(sizeof(struct virtio_net_hdr_mrg_rxbuf) == VIRTNET_VNET_BYTES, "virtio 1.x header");
 
-#define WANTED_FEATURES                                                                     \
-	(ABI_NET_F_CSUM | ABI_NET_F_GUEST_CSUM | ABI_NET_F_MTU | ABI_NET_F_MAC |            \
-	 ABI_NET_F_GUEST_TSO4 | ABI_NET_F_GUEST_TSO6 | ABI_NET_F_HOST_TSO4 |                \
-	 ABI_NET_F_HOST_TSO6 | ABI_NET_F_MRG_RXBUF | ABI_NET_F_MQ | ABI_F_VERSION_1)
+#define WANTED_FEATURES                                                                            \
+	(ABI_NET_F_CSUM | ABI_NET_F_GUEST_CSUM | ABI_NET_F_MTU | ABI_NET_F_MAC |                   \
+	 ABI_NET_F_GUEST_TSO4 | ABI_NET_F_GUEST_TSO6 | ABI_NET_F_HOST_TSO4 | ABI_NET_F_HOST_TSO6 | \
+	 ABI_NET_F_MRG_RXBUF | ABI_NET_F_MQ | ABI_F_VERSION_1)
 
 static int virtq_init(struct virtq *q, void *window, uint64_t offset, uint16_t size,
 		      struct abi_netq *regs)
 {
 	uint8_t *base = (uint8_t *)window + offset;
 
-	*q = (struct virtq){ .size = size, .free_count = size };
+	*q = (struct virtq){.size = size, .free_count = size};
 	q->desc = (void *)base;
 	q->avail = (void *)(base + DESC_BYTES(size));
 	q->used = (void *)(base + DESC_BYTES(size) + AVAIL_BYTES(size));
@@ -218,7 +217,8 @@ static struct frag *rx_buffer_take(struct net *net, struct virtq *q)
 	uint32_t page;
 
 	q->used_seen++;
-	/* used_event: leatd compares it when the vcpu has parked, so that no frame waits unseen (window.h) */
+	/* used_event: leatd compares it when the vcpu has parked, so that no frame waits unseen
+	 * (window.h) */
 	q->avail->ring[q->size] = q->used_seen;
 	if (id >= q->size || q->chain[id] == 0)
 		return NULL;
@@ -261,7 +261,7 @@ bool virtnet_rx(struct net *net, struct virtnet_pair *pair, struct pkt *ret_pkt)
 	if (waiting == 0)
 		return false;
 	rx_target_adapt(pair, waiting);
-	*ret_pkt = (struct pkt){ 0 };
+	*ret_pkt = (struct pkt){0};
 	for (uint32_t i = 0; i < buffers; i++) {
 		struct frag *frag;
 

@@ -2,8 +2,8 @@
  * The virtio-net driver: split virtqueues (virtio 1.2 section 2.7) in the window, polled.
  *
  * Transmit: every packet is a descriptor chain of one header slot (virtio header, protocol headers,
- * small payloads) and ranges of pages. A page has a reference for as long as the device may read it.
- * Receive: pages of the pool are posted as buffers and handed to the protocols as they are.
+ * small payloads) and ranges of pages. A page has a reference for as long as the device may read
+ * it. Receive: pages of the pool are posted as buffers and handed to the protocols as they are.
  */
 #pragma once
 
@@ -16,7 +16,7 @@
 #define VIRTNET_RX_SIZE 1024u
 #define VIRTNET_TX_SIZE 512u
 #define VIRTNET_HEADER_BYTES 256u /* a header slot */
-#define VIRTNET_VNET_BYTES 12u	  /* struct virtio_net_hdr_mrg_rxbuf */
+#define VIRTNET_VNET_BYTES 12u    /* struct virtio_net_hdr_mrg_rxbuf */
 #define VIRTNET_RX_POST_FIRST 256u
 #define VIRTNET_RX_POST_LEAST 64u
 
@@ -26,9 +26,9 @@ struct virtq {
 	struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
-	uint32_t *page;	  /* of each descriptor, or BUF_NONE */
-	uint16_t *next;	  /* free list and chains, out of the device's reach */
-	uint16_t *chain;  /* descriptors of the chain that starts here, 0: none does */
+	uint32_t *page;  /* of each descriptor, or BUF_NONE */
+	uint16_t *next;  /* free list and chains, out of the device's reach */
+	uint16_t *chain; /* descriptors of the chain that starts here, 0: none does */
 	uint16_t size;
 	uint16_t avail_next; /* where we write next */
 	uint16_t published;  /* what the device was told */
@@ -48,7 +48,7 @@ struct virtnet_pair {
 
 struct virtnet {
 	struct abi_netdev *regs; /* NULL: no device */
-	uint64_t features;	 /* ABI_NET_F_* in force */
+	uint64_t features;       /* ABI_NET_F_* in force */
 	unsigned int pair_count;
 	struct virtnet_pair *pairs;
 };
@@ -57,8 +57,8 @@ struct virtnet {
 struct pkt {
 	struct frag_list data;
 	uint16_t gso_bytes; /* payload per segment of a merged packet, or 0 */
-	bool csum_ok;	    /* summed by the device, or never left the machine */
-	bool broadcast;	    /* to a broadcast or multicast address of the link */
+	bool csum_ok;       /* summed by the device, or never left the machine */
+	bool broadcast;     /* to a broadcast or multicast address of the link */
 	bool loopback;
 };
 

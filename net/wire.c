@@ -5,8 +5,7 @@
 
 #define IP6_MAX_EXTENSIONS 8u
 
-int wire_ip4_parse(const uint8_t *data, size_t bytes, size_t packet_bytes,
-		   struct ip_info *ret_info)
+int wire_ip4_parse(const uint8_t *data, size_t bytes, size_t packet_bytes, struct ip_info *ret_info)
 {
 	const struct wire_ip4 *ip = (const void *)data;
 	uint32_t header, total, frag;
@@ -43,7 +42,7 @@ static int ip6_extension(const uint8_t *at, size_t left, uint8_t next, struct ip
 	uint32_t length;
 
 	switch (next) {
-	case 0:	 /* hop by hop */
+	case 0:  /* hop by hop */
 	case 43: /* routing */
 	case 60: /* destination */
 		if (left < 8)
@@ -63,11 +62,10 @@ static int ip6_extension(const uint8_t *at, size_t left, uint8_t next, struct ip
 	}
 }
 
-int wire_ip6_parse(const uint8_t *data, size_t bytes, size_t packet_bytes,
-		   struct ip_info *ret_info)
+int wire_ip6_parse(const uint8_t *data, size_t bytes, size_t packet_bytes, struct ip_info *ret_info)
 {
 	const struct wire_ip6 *ip = (const void *)data;
-	struct ip_info info = { 0 };
+	struct ip_info info = {0};
 	uint32_t offset = IP6_BYTES;
 	uint8_t next;
 
@@ -200,7 +198,7 @@ void wire_tcp_options_parse(const uint8_t *options, size_t bytes, struct tcp_opt
 {
 	size_t at = 0;
 
-	*ret_options = (struct tcp_options){ 0 };
+	*ret_options = (struct tcp_options){0};
 	while (at < bytes) {
 		size_t length;
 

@@ -90,9 +90,9 @@ struct ip_info {
 	bool fragment;
 	bool more_fragments;
 	bool dont_fragment;
-	uint16_t l4_offset;	/* from the IP header's start */
-	uint32_t total_bytes;	/* of the IP packet, header included */
-	uint32_t frag_offset;	/* bytes */
+	uint16_t l4_offset;   /* from the IP header's start */
+	uint32_t total_bytes; /* of the IP packet, header included */
+	uint32_t frag_offset; /* bytes */
 	uint32_t frag_id;
 };
 
@@ -116,8 +116,8 @@ int wire_quote6_parse(const uint8_t *data, size_t bytes, struct wire_quote *ret_
 #define TCP_MAX_SACKS 4u
 
 struct tcp_options {
-	uint16_t mss;	 /* 0: absent */
-	uint8_t wscale;	 /* valid if has_wscale, at most 14 */
+	uint16_t mss;   /* 0: absent */
+	uint8_t wscale; /* valid if has_wscale, at most 14 */
 	bool has_wscale, has_ts, sack_ok;
 	uint8_t sack_count;
 	uint32_t ts_val, ts_ecr;

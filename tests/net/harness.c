@@ -89,23 +89,23 @@ struct ring {
 		uint64_t addr;
 		uint32_t len;
 		uint16_t flags, next;
-	} *desc;
+	} * desc;
 	struct {
 		uint16_t flags, idx, ring[];
-	} *avail;
+	} * avail;
 	struct {
 		uint16_t flags, idx;
 		struct {
 			uint32_t id, len;
 		} ring[];
-	} *used;
+	} * used;
 	uint16_t size;
 };
 
 static struct ring ring_of(struct host *host, unsigned int queue)
 {
 	struct abi_netq *q = &abi_netdev_of(host->window)->queue[queue];
-	struct ring ring = { .size = (uint16_t)q->size };
+	struct ring ring = {.size = (uint16_t)q->size};
 
 	ring.desc = (void *)(host->window + q->desc_off);
 	ring.avail = (void *)(host->window + q->avail_off);
@@ -368,11 +368,14 @@ bool world_run(uint64_t ns, bool (*step)(void *arg), void *arg)
 static void host_init(unsigned int index, uint64_t features, uint16_t mtu, bool stack)
 {
 	struct host *host = &world.hosts[index];
-	struct net_config config = { .prefix_bits = 24, .mtu = mtu, .loopback = true,
-				     .buf_offset = ABI_BUFS_OFF, .queue_pairs = 1,
-				     .buf_bytes = (uint64_t)HOST_POOL_PAGES * 4096 };
+	struct net_config config = {.prefix_bits = 24,
+				    .mtu = mtu,
+				    .loopback = true,
+				    .buf_offset = ABI_BUFS_OFF,
+				    .queue_pairs = 1,
+				    .buf_bytes = (uint64_t)HOST_POOL_PAGES * 4096};
 
-	*host = (struct host){ .mac = { 2, 0, 0, 0, 0, (uint8_t)(index + 1) } };
+	*host = (struct host){.mac = {2, 0, 0, 0, 0, (uint8_t)(index + 1)}};
 	host->ip.s_addr = htonl(0x0a000001u + index);
 	if (!stack)
 		return;
@@ -389,8 +392,9 @@ static void host_init(unsigned int index, uint64_t features, uint16_t mtu, bool 
 
 void world_init(uint64_t seed, uint64_t features, bool second_stack, uint16_t mtu)
 {
-	world = (struct world){ .now_ns = 1000 * SEC, .seed = seed,
-				.random = seed * 0x9e3779b97f4a7c15ull | 1 };
+	world = (struct world){.now_ns = 1000 * SEC,
+			       .seed = seed,
+			       .random = seed * 0x9e3779b97f4a7c15ull | 1};
 	world.link.delay_ns = 1000;
 	host_init(0, features, mtu, true);
 	host_init(1, features, mtu, second_stack);
@@ -458,16 +462,16 @@ int sock_connect(struct net_sock *sock, const char *ip, uint16_t port)
 
 ssize_t sock_send(struct net_sock *sock, const void *data, size_t bytes, int flags)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)data, .iov_len = bytes };
-	struct net_msg msg = { .iov = &iov, .iov_count = 1 };
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
+	struct net_msg msg = {.iov = &iov, .iov_count = 1};
 
 	return net_sendmsg(sock, &msg, flags);
 }
 
 ssize_t sock_recv(struct net_sock *sock, void *data, size_t bytes, int flags)
 {
-	struct iovec iov = { .iov_base = data, .iov_len = bytes };
-	struct net_msg msg = { .iov = &iov, .iov_count = 1 };
+	struct iovec iov = {.iov_base = data, .iov_len = bytes};
+	struct net_msg msg = {.iov = &iov, .iov_count = 1};
 
 	return net_recvmsg(sock, &msg, flags);
 }

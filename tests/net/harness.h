@@ -32,10 +32,10 @@ struct host {
 	uint8_t *window;
 	uint8_t mac[6];
 	struct in_addr ip;
-	uint16_t tx_seen, rx_seen;	     /* avail indices already taken */
+	uint16_t tx_seen, rx_seen; /* avail indices already taken */
 	uint16_t tx_used, rx_used;
 	uint64_t frames_out, frames_in, rx_full;
-	bool hold_tx;			     /* the device leaves TX descriptors where they are */
+	bool hold_tx; /* the device leaves TX descriptors where they are */
 };
 
 struct link_model {
@@ -64,17 +64,17 @@ struct world {
 	unsigned int event_count;
 	struct host hosts[2];
 	struct link_model link;
-	struct frame *queue; /* by time */
-	struct frame *captured, *captured_tail; /* frames to host 1 when it has no stack: a script */
+	struct frame *queue;                    /* by time */
+	struct frame *captured, *captured_tail; /* frames to host 1 when it has no stack: a script
+						 */
 	size_t allocated;
 };
 
 extern struct world world;
 
-#define FEATURES_ALL                                                                            \
-	(ABI_F_VERSION_1 | ABI_NET_F_MRG_RXBUF | ABI_NET_F_CSUM | ABI_NET_F_GUEST_CSUM |        \
-	 ABI_NET_F_HOST_TSO4 | ABI_NET_F_HOST_TSO6 | ABI_NET_F_GUEST_TSO4 |                     \
-	 ABI_NET_F_GUEST_TSO6)
+#define FEATURES_ALL                                                                               \
+	(ABI_F_VERSION_1 | ABI_NET_F_MRG_RXBUF | ABI_NET_F_CSUM | ABI_NET_F_GUEST_CSUM |           \
+	 ABI_NET_F_HOST_TSO4 | ABI_NET_F_HOST_TSO6 | ABI_NET_F_GUEST_TSO4 | ABI_NET_F_GUEST_TSO6)
 #define FEATURES_PLAIN (ABI_F_VERSION_1 | ABI_NET_F_MRG_RXBUF)
 
 /* Two hosts, 10.0.0.1 and 10.0.0.2. With one stack only, host 1 is the test itself. */

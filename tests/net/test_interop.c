@@ -1,7 +1,7 @@
 /*
  * The stack against the Linux kernel's, over a TAP device in a network namespace of the test's own.
- * Both ends run in this one thread: the kernel's sockets are non-blocking and polled in the same loop.
- * The harness's link lies between the TAP device and the stack and spoils both ways.
+ * Both ends run in this one thread: the kernel's sockets are non-blocking and polled in the same
+ * loop. The harness's link lies between the TAP device and the stack and spoils both ways.
  */
 #include "tests/net/harness.h"
 
@@ -34,7 +34,7 @@ static uint64_t real_ns(void)
 
 static void ifreq_ip(struct ifreq *ifr, const char *ip)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in in = {.sin_family = AF_INET};
 
 	inet_pton(AF_INET, ip, &in.sin_addr);
 	memcpy(&ifr->ifr_addr, &in, sizeof(in));
@@ -42,7 +42,7 @@ static void ifreq_ip(struct ifreq *ifr, const char *ip)
 
 static void tap_open(bool offload)
 {
-	struct ifreq ifr = { .ifr_name = "tap0" };
+	struct ifreq ifr = {.ifr_name = "tap0"};
 	int size = 12;
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
@@ -52,7 +52,8 @@ static void tap_open(bool offload)
 	assert_int_equal(ioctl(tap, TUNSETIFF, &ifr), 0);
 	if (offload) {
 		assert_int_equal(ioctl(tap, TUNSETVNETHDRSZ, &size), 0);
-		assert_int_equal(ioctl(tap, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6), 0);
+		assert_int_equal(ioctl(tap, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6),
+				 0);
 	}
 	tap_vnet = offload;
 	ifreq_ip(&ifr, KERNEL_IP);
@@ -203,7 +204,7 @@ static void side_step(struct side *s, void *sock, send_fn send_some, recv_fn rec
 
 static void exchange(struct net_sock *stack, int kernel, uint64_t total, unsigned int seconds)
 {
-	struct side a = { 0 }, b = { 0 };
+	struct side a = {0}, b = {0};
 	uint64_t start = real_ns();
 
 	while (!(a.ended && b.ended) && real_ns() - start < seconds * SEC) {
@@ -230,7 +231,7 @@ static void exchange(struct net_sock *stack, int kernel, uint64_t total, unsigne
 
 static struct sockaddr_in kernel_addr(const char *ip, uint16_t port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
 
 	inet_pton(AF_INET, ip, &in.sin_addr);
 	return in;
@@ -276,8 +277,7 @@ static void connect_in(struct net_sock **ret_stack, int *ret_kernel)
 	net_close(listener);
 }
 
-static void bulk(bool offload, const struct link_model *link, uint64_t total,
-		 unsigned int seconds)
+static void bulk(bool offload, const struct link_model *link, uint64_t total, unsigned int seconds)
 {
 	struct net_sock *stack;
 	int kernel;
@@ -308,7 +308,7 @@ static void test_bulk_plain(void **state)
 
 static void test_bulk_loss(void **state)
 {
-	struct link_model link = { .delay_ns = 5 * MS, .loss_permille = 10 };
+	struct link_model link = {.delay_ns = 5 * MS, .loss_permille = 10};
 
 	(void)state;
 	bulk(true, &link, 2000000, 60);
@@ -317,7 +317,7 @@ static void test_bulk_loss(void **state)
 
 static void test_bulk_loss5(void **state)
 {
-	struct link_model link = { .delay_ns = 5 * MS, .loss_permille = 50 };
+	struct link_model link = {.delay_ns = 5 * MS, .loss_permille = 50};
 
 	(void)state;
 	bulk(false, &link, 300000, 60);
@@ -325,8 +325,9 @@ static void test_bulk_loss5(void **state)
 
 static void test_bulk_reorder(void **state)
 {
-	struct link_model link = { .delay_ns = 5 * MS, .reorder_permille = 100,
-				   .duplicate_permille = 20 };
+	struct link_model link = {.delay_ns = 5 * MS,
+				  .reorder_permille = 100,
+				  .duplicate_permille = 20};
 
 	(void)state;
 	bulk(false, &link, 2000000, 60);
@@ -437,13 +438,13 @@ static uint16_t icmp_checksum(const void *data, size_t bytes)
 	for (size_t i = 0; i < bytes / 2; i++)
 		sum += at[i];
 	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~((sum & 0xffff) + (sum >> 16));
+	return (uint16_t) ~((sum & 0xffff) + (sum >> 16));
 }
 
 static void test_ping(void **state)
 {
 	struct sockaddr_in to = kernel_addr(STACK_IP, 0);
-	uint8_t packet[1000] = { ICMP_ECHO }, reply[1500];
+	uint8_t packet[1000] = {ICMP_ECHO}, reply[1500];
 	struct net_sock *stack;
 	uint16_t sum;
 	int kernel;
@@ -464,7 +465,8 @@ static void test_ping(void **state)
 	close(kernel);
 	/* and from a ping socket of ours */
 	assert_int_equal(net_socket(world.hosts[0].net, AF_INET, SOCK_DGRAM, IPPROTO_ICMP, NULL,
-				    &stack), 0);
+				    &stack),
+			 0);
 	assert_int_equal(sock_connect(stack, KERNEL_IP, 0), 0);
 	assert_int_equal(sock_send(stack, packet, sizeof(packet), 0), sizeof(packet));
 	assert_int_equal(stack_wait(stack, reply, sizeof(reply)), sizeof(packet));
@@ -477,9 +479,9 @@ static void test_ping(void **state)
 
 static void test_ipv6(void **state)
 {
-	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(9002) };
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(9002)};
 	struct net_sock *listener, *stack = NULL;
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(9002) };
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(9002)};
 	int kernel = -1;
 	uint64_t start = real_ns();
 
@@ -517,7 +519,7 @@ int main(void)
 		cmocka_unit_test(test_bulk_offload), cmocka_unit_test(test_bulk_plain),
 		cmocka_unit_test(test_bulk_loss),    cmocka_unit_test(test_bulk_loss5),
 		cmocka_unit_test(test_bulk_reorder), cmocka_unit_test(test_udp),
-		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_ping),
+		cmocka_unit_test(test_refused),      cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_ipv6),
 	};
 

@@ -9,11 +9,11 @@
 #include "net/wire.h"
 
 static struct host *const host = &world.hosts[0];
-static struct net_sock *sock;	  /* the stack's */
+static struct net_sock *sock; /* the stack's */
 static struct net_sock *listener;
-static uint32_t his, mine;	  /* next sequence numbers: the stack's, and ours */
+static uint32_t his, mine; /* next sequence numbers: the stack's, and ours */
 static uint16_t his_port, my_port = 5555;
-static uint32_t clock_ms = 1000;  /* our timestamp clock */
+static uint32_t clock_ms = 1000; /* our timestamp clock */
 static bool with_ts;
 static uint16_t my_window = 65535;
 
@@ -38,9 +38,12 @@ static void put_ip(uint8_t *frame, size_t l4_bytes, uint8_t protocol)
 	memcpy(eth->dst, host->mac, 6);
 	memcpy(eth->src, world.hosts[1].mac, 6);
 	eth->type = htons(0x0800);
-	*ip = (struct wire_ip4){ .version_ihl = 0x45, .ttl = 64, .protocol = protocol,
-				 .total_bytes = htons((uint16_t)(20 + l4_bytes)),
-				 .src = world.hosts[1].ip.s_addr, .dst = host->ip.s_addr };
+	*ip = (struct wire_ip4){.version_ihl = 0x45,
+				.ttl = 64,
+				.protocol = protocol,
+				.total_bytes = htons((uint16_t)(20 + l4_bytes)),
+				.src = world.hosts[1].ip.s_addr,
+				.dst = host->ip.s_addr};
 	ip->checksum = csum_finish(csum_add(0, ip, 20));
 }
 
@@ -54,27 +57,31 @@ static void send_raw(const uint8_t *frame, size_t bytes)
 static void send_options(uint8_t flags, uint32_t seq, uint32_t ack, const void *options,
 			 size_t option_bytes, const void *data, size_t bytes)
 {
-	uint8_t frame[2000] = { 0 };
+	uint8_t frame[2000] = {0};
 	struct wire_tcp *tcp = (void *)(frame + 34);
 	union ip_addr src = ip_addr_v4(world.hosts[1].ip.s_addr);
 	union ip_addr dst = ip_addr_v4(host->ip.s_addr);
 	size_t l4 = 20 + option_bytes + bytes;
 
 	put_ip(frame, l4, 6);
-	*tcp = (struct wire_tcp){ .sport = htons(my_port), .dport = his_port, .seq = htonl(seq),
-				  .ack = htonl(ack), .flags = flags, .window = htons(my_window),
-				  .offset = (uint8_t)((20 + option_bytes) / 4 << 4) };
+	*tcp = (struct wire_tcp){.sport = htons(my_port),
+				 .dport = his_port,
+				 .seq = htonl(seq),
+				 .ack = htonl(ack),
+				 .flags = flags,
+				 .window = htons(my_window),
+				 .offset = (uint8_t)((20 + option_bytes) / 4 << 4)};
 	memcpy(tcp + 1, options, option_bytes);
 	if (bytes != 0)
 		memcpy((uint8_t *)(tcp + 1) + option_bytes, data, bytes);
-	tcp->checksum = csum_finish(csum_pseudo(&src, &dst, 6, (uint32_t)l4) +
-				    csum_add(0, tcp, l4));
+	tcp->checksum =
+		csum_finish(csum_pseudo(&src, &dst, 6, (uint32_t)l4) + csum_add(0, tcp, l4));
 	send_raw(frame, 34 + l4);
 }
 
 static void send_seg(uint8_t flags, uint32_t seq, uint32_t ack, const void *data, size_t bytes)
 {
-	uint8_t options[12] = { 1, 1, 8, 10 };
+	uint8_t options[12] = {1, 1, 8, 10};
 
 	store_be32(options + 4, clock_ms);
 	send_options(flags, seq, ack, options, with_ts ? 12 : 0, data, bytes);
@@ -147,7 +154,8 @@ static void run(uint64_t ns)
 #define FIN TCP_FLAG_FIN
 #define RST TCP_FLAG_RST
 
-static const uint8_t syn_options[] = { 2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 3, 232, 0, 0, 0, 0, 1, 3, 3, 0 };
+static const uint8_t syn_options[] = {2, 4,   5, 180, 4, 2, 8, 10, 0, 0,
+				      3, 232, 0, 0,   0, 0, 1, 3,  3, 0};
 
 static int setup(void **state)
 {
@@ -160,7 +168,7 @@ static int setup(void **state)
 	sock = listener = NULL;
 	/* so that the stack knows our MAC without asking */
 	{
-		uint8_t arp[42] = { 0 };
+		uint8_t arp[42] = {0};
 		struct wire_arp *a = (void *)(arp + 14);
 
 		memset(arp, 0xff, 6);
@@ -449,7 +457,7 @@ static void test_window_respected(void **state)
 static void test_fast_retransmit(void **state)
 {
 	static char data[20000];
-	uint8_t options[12] = { 1, 1, 5, 10 };
+	uint8_t options[12] = {1, 1, 5, 10};
 	uint32_t first;
 
 	(void)state;
@@ -540,16 +548,16 @@ static void test_time_wait(void **state)
 static void test_bad_options(void **state)
 {
 	static const uint8_t bad[][12] = {
-		{ 2, 0, 0, 0 },				     /* length zero: must not hang */
-		{ 2, 1, 0, 0 },				     /* length one */
-		{ 8, 255, 0, 0 },			     /* longer than the header */
-		{ 1, 1, 1, 2 },				     /* cut off after the kind */
-		{ 3, 3, 200, 0 },			     /* a window scale of 200 */
-		{ 5, 7, 1, 2, 3, 4, 5, 0 },		     /* a SACK of 5 bytes */
-		{ 8, 4, 0, 0 },				     /* a timestamp of two bytes */
-		{ 254, 2, 254, 0 },			     /* unknown, then length zero */
-		{ 2, 4, 0, 0 },				     /* an MSS of zero */
-		{ 2, 4, 0, 1 },				     /* an MSS of one */
+		{2, 0, 0, 0},             /* length zero: must not hang */
+		{2, 1, 0, 0},             /* length one */
+		{8, 255, 0, 0},           /* longer than the header */
+		{1, 1, 1, 2},             /* cut off after the kind */
+		{3, 3, 200, 0},           /* a window scale of 200 */
+		{5, 7, 1, 2, 3, 4, 5, 0}, /* a SACK of 5 bytes */
+		{8, 4, 0, 0},             /* a timestamp of two bytes */
+		{254, 2, 254, 0},         /* unknown, then length zero */
+		{2, 4, 0, 0},             /* an MSS of zero */
+		{2, 4, 0, 1},             /* an MSS of one */
 	};
 
 	(void)state;
@@ -583,7 +591,7 @@ static void test_malformed(void **state)
 	accept_one(true);
 	for (unsigned int round = 0; round < 20000; round++) {
 		size_t bytes = 14 + world_random() % 200;
-		uint8_t protocols[] = { 1, 6, 17, 58, 0, 44 };
+		uint8_t protocols[] = {1, 6, 17, 58, 0, 44};
 
 		for (size_t i = 0; i < bytes; i++)
 			frame[i] = (uint8_t)world_random();
@@ -631,16 +639,20 @@ static void test_bit_flips(void **state)
 	(void)state;
 	accept_one(true);
 	for (size_t bit = 0; bit < 8 * (34 + 20 + 12 + 4); bit++) {
-		uint8_t frame[70] = { 0 };
+		uint8_t frame[70] = {0};
 		struct wire_tcp *tcp = (void *)(frame + 34);
 		union ip_addr src = ip_addr_v4(world.hosts[1].ip.s_addr);
 		union ip_addr dst = ip_addr_v4(host->ip.s_addr);
 
 		put_ip(frame, 36, 6);
-		*tcp = (struct wire_tcp){ .sport = htons(my_port), .dport = his_port,
-					  .seq = htonl(mine), .ack = htonl(his), .flags = ACK,
-					  .window = htons(5000), .offset = 32 / 4 << 4 };
-		memcpy(frame + 54, (uint8_t[]){ 1, 1, 8, 10, 0, 0, 7, 208 }, 8);
+		*tcp = (struct wire_tcp){.sport = htons(my_port),
+					 .dport = his_port,
+					 .seq = htonl(mine),
+					 .ack = htonl(his),
+					 .flags = ACK,
+					 .window = htons(5000),
+					 .offset = 32 / 4 << 4};
+		memcpy(frame + 54, (uint8_t[]){1, 1, 8, 10, 0, 0, 7, 208}, 8);
 		tcp->checksum = csum_finish(csum_pseudo(&src, &dst, 6, 36) + csum_add(0, tcp, 36));
 		frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		send_raw(frame, sizeof(frame));
@@ -698,7 +710,7 @@ static void test_fragments(void **state)
 	assert_true(stats.buf_total - stats.buf_free < 600);
 	run(31 * SEC);
 	send_fragment(5000, 65528, false, packet, 100); /* beyond the largest packet */
-	send_fragment(5001, 0, true, packet, 1201);	/* not a multiple of eight */
+	send_fragment(5001, 0, true, packet, 1201);     /* not a multiple of eight */
 	send_fragment(5002, 0, true, packet, 0);
 	/* and the next good one arrives */
 	send_fragment(3, 0, true, packet, 1200);
@@ -739,22 +751,14 @@ static void test_syn_flood(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_syn_ack_options),
-		TEST(test_simultaneous_open),
-		TEST(test_syn_sent),
-		TEST(test_closed_port),
-		TEST(test_blind_attacks),
-		TEST(test_paws),
-		TEST(test_out_of_order_sack),
-		TEST(test_fin_out_of_order),
-		TEST(test_window_respected),
-		TEST(test_fast_retransmit),
-		TEST(test_rto_backoff),
-		TEST(test_time_wait),
-		TEST(test_bad_options),
-		TEST(test_malformed),
-		TEST(test_bit_flips),
-		TEST(test_fragments),
+		TEST(test_syn_ack_options),   TEST(test_simultaneous_open),
+		TEST(test_syn_sent),          TEST(test_closed_port),
+		TEST(test_blind_attacks),     TEST(test_paws),
+		TEST(test_out_of_order_sack), TEST(test_fin_out_of_order),
+		TEST(test_window_respected),  TEST(test_fast_retransmit),
+		TEST(test_rto_backoff),       TEST(test_time_wait),
+		TEST(test_bad_options),       TEST(test_malformed),
+		TEST(test_bit_flips),         TEST(test_fragments),
 		TEST(test_syn_flood),
 	};
 

@@ -147,7 +147,7 @@ static void test_bind(void **state)
 static void test_reuseport(void **state)
 {
 	struct net_sock *listeners[4], *clients[64];
-	unsigned int accepted[4] = { 0 };
+	unsigned int accepted[4] = {0};
 	int on = 1;
 
 	(void)state;
@@ -273,7 +273,7 @@ static void test_close_unread(void **state)
 
 static void test_linger_zero(void **state)
 {
-	struct linger linger = { .l_onoff = 1 };
+	struct linger linger = {.l_onoff = 1};
 	struct net_sock *pair[2];
 	char buffer[8];
 
@@ -419,7 +419,7 @@ static bool count_acks(unsigned int from, uint8_t *frame, size_t bytes, void *ar
 /* A request and its reply are two packets: the reply carries the ACK. */
 static void test_piggyback(void **state)
 {
-	unsigned int counts[2] = { 0 };
+	unsigned int counts[2] = {0};
 	struct net_sock *pair[2];
 
 	(void)state;
@@ -448,7 +448,7 @@ static void test_piggyback(void **state)
 
 static void test_nagle_cork(void **state)
 {
-	unsigned int counts[2] = { 0 };
+	unsigned int counts[2] = {0};
 	struct net_sock *pair[2];
 	int one = 1, zero = 0;
 
@@ -563,8 +563,8 @@ static void test_udp(void **state)
 	struct net_sock *client = sock_new(a, AF_INET, SOCK_DGRAM);
 	struct sockaddr_storage from;
 	char buffer[4];
-	struct iovec iov = { .iov_base = buffer, .iov_len = sizeof(buffer) };
-	struct net_msg msg = { .iov = &iov, .iov_count = 1, .addr = &from };
+	struct iovec iov = {.iov_base = buffer, .iov_len = sizeof(buffer)};
+	struct net_msg msg = {.iov = &iov, .iov_count = 1, .addr = &from};
 
 	(void)state;
 	assert_int_equal(sock_bind(server, "0.0.0.0", 53), 0);
@@ -600,9 +600,11 @@ static void test_udp_loopback(void **state)
 	static char big[65507];
 	int on = 1;
 	uint8_t control[128];
-	struct iovec iov = { .iov_base = big, .iov_len = sizeof(big) };
-	struct net_msg msg = { .iov = &iov, .iov_count = 1, .control = control,
-			       .control_bytes = sizeof(control) };
+	struct iovec iov = {.iov_base = big, .iov_len = sizeof(big)};
+	struct net_msg msg = {.iov = &iov,
+			      .iov_count = 1,
+			      .control = control,
+			      .control_bytes = sizeof(control)};
 
 	(void)state;
 	assert_int_equal(net_setsockopt(server, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)), 0);
@@ -628,7 +630,7 @@ static void test_udp_flood(void **state)
 	struct net_sock *client = sock_new(a, AF_INET, SOCK_DGRAM);
 	struct net_stats stats;
 	unsigned int got = 0;
-	char buffer[1400] = { 0 };
+	char buffer[1400] = {0};
 
 	(void)state;
 	assert_int_equal(sock_bind(server, "0.0.0.0", 53), 0);
@@ -711,8 +713,7 @@ static void test_options(void **state)
 	assert_int_equal(net_setsockopt(sock, IPPROTO_TCP, TCP_KEEPCNT, &bad, 4), -EINVAL);
 	assert_int_equal(net_setsockopt(sock, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3), -ENOENT);
 	assert_int_equal(net_setsockopt(sock, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5), 0);
-	assert_int_equal(net_getsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &v, &bytes),
-			 -ENOPROTOOPT);
+	assert_int_equal(net_getsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &v, &bytes), -ENOPROTOOPT);
 	assert_int_equal(net_listen(sock, 1), 0);
 	assert_int_equal(option(sock, SOL_SOCKET, SO_ACCEPTCONN), 1);
 	assert_int_equal(sock_connect(sock, "127.0.0.1", 1), -EISCONN);
@@ -726,8 +727,8 @@ static void test_options(void **state)
 static void test_ioctls(void **state)
 {
 	struct net_sock *pair[2];
-	struct ifreq ifr = { .ifr_name = "eth0" };
-	struct ifconf conf = { .ifc_len = sizeof(ifr) * 4 };
+	struct ifreq ifr = {.ifr_name = "eth0"};
+	struct ifconf conf = {.ifc_len = sizeof(ifr) * 4};
 	struct ifreq all[4];
 	int v;
 
@@ -792,7 +793,8 @@ static void test_faults(void **state)
 	run(61 * SEC);
 }
 
-/* A client that connects and closes for ever does not run out of ports, nor the server of memory. */
+/* A client that connects and closes for ever does not run out of ports, nor the server of memory.
+ */
 static void test_churn(void **state)
 {
 	struct net_sock *listener = sock_listener(b, 80, 64);

@@ -67,7 +67,7 @@ static bool transfer_step(void *arg)
 
 static void transfer(struct net_sock *from, struct net_sock *to, uint64_t total)
 {
-	struct transfer t = { .from = from, .to = to, .total = total };
+	struct transfer t = {.from = from, .to = to, .total = total};
 
 	if (!world_run(3000 * SEC, transfer_step, &t)) {
 		print_message("stuck: sent %lu received %lu of %lu, seed %lu\n", t.sent, t.received,
@@ -148,7 +148,7 @@ static void bad_link(uint64_t features, uint16_t mtu, const struct link_model *l
 
 static void test_loss(void **state)
 {
-	struct link_model link = { .delay_ns = 5 * MS, .loss_permille = 30 };
+	struct link_model link = {.delay_ns = 5 * MS, .loss_permille = 30};
 
 	(void)state;
 	bad_link(FEATURES_PLAIN, 1500, &link);
@@ -157,7 +157,7 @@ static void test_loss(void **state)
 
 static void test_heavy_loss(void **state)
 {
-	struct link_model link = { .delay_ns = 2 * MS, .loss_permille = 200 };
+	struct link_model link = {.delay_ns = 2 * MS, .loss_permille = 200};
 
 	(void)state;
 	bad_link(FEATURES_PLAIN, 1500, &link);
@@ -165,8 +165,10 @@ static void test_heavy_loss(void **state)
 
 static void test_reorder_duplicate(void **state)
 {
-	struct link_model link = { .delay_ns = 3 * MS, .reorder_permille = 200,
-				   .duplicate_permille = 100, .loss_permille = 10 };
+	struct link_model link = {.delay_ns = 3 * MS,
+				  .reorder_permille = 200,
+				  .duplicate_permille = 100,
+				  .loss_permille = 10};
 
 	(void)state;
 	bad_link(FEATURES_PLAIN, 1280, &link);
@@ -175,7 +177,7 @@ static void test_reorder_duplicate(void **state)
 
 static void test_corruption(void **state)
 {
-	struct link_model link = { .delay_ns = 1 * MS, .corrupt_permille = 50 };
+	struct link_model link = {.delay_ns = 1 * MS, .corrupt_permille = 50};
 
 	(void)state;
 	bad_link(FEATURES_PLAIN, 1500, &link);
@@ -184,12 +186,9 @@ static void test_corruption(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hello),
-		cmocka_unit_test(test_bulk_clean),
-		cmocka_unit_test(test_bulk_loopback),
-		cmocka_unit_test(test_loss),
-		cmocka_unit_test(test_heavy_loss),
-		cmocka_unit_test(test_reorder_duplicate),
+		cmocka_unit_test(test_hello),         cmocka_unit_test(test_bulk_clean),
+		cmocka_unit_test(test_bulk_loopback), cmocka_unit_test(test_loss),
+		cmocka_unit_test(test_heavy_loss),    cmocka_unit_test(test_reorder_duplicate),
 		cmocka_unit_test(test_corruption),
 	};
 
