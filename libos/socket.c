@@ -279,7 +279,7 @@ static int inet_file_create(struct net_sock *sock, const struct inet_sock *like,
 	*is = *like;
 	is->sock = sock;
 	wait_queue_init(&is->wq);
-	file = file_create(&inet_file_ops, is, file_flags);
+	file = file_create(&inet_file_ops, is, O_RDWR | file_flags);
 	if (file == NULL) {
 		arena_free(is);
 		return -ENOMEM;
