@@ -17,6 +17,7 @@ struct program {
 	uint32_t count;
 	uint8_t guess[EBPF_REGS];
 	uint8_t slots[4]; /* what the upper stack slots hold */
+	bool in_function;
 };
 
 uint64_t generate_random(struct generator *g)
@@ -307,9 +308,36 @@ static void make_loop(struct program *p)
 	     (int32_t)(1 + below(p, 20)));
 }
 
+/*
+ * Calls one of two functions, which are appended later (imm is patched then): the first gets a
+ * pointer to the caller's stack and numbers, the second the packet, its end and a small number.
+ */
+static void make_call(struct program *p)
+{
+	uint8_t i, function = (uint8_t)below(p, 2);
+
+	if (p->in_function)
+		return;
+	if (function == 0) {
+		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 2, pick(p, G_NUMBER), 0, 0);
+		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 1, EBPF_REG_FP, 0, 0);
+	} else {
+		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 3, pick(p, G_SMALL), 0, 0);
+		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 1, pick(p, G_PKT), 0, 0);
+		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 2, 8, 0, 0);
+	}
+	emit(p, EBPF_JMP | EBPF_CALL, 0, EBPF_CALL_LOCAL, 0, function);
+	for (i = 1; i <= 5; i++)
+		p->guess[i] = G_NONE;
+	p->guess[0] = G_NUMBER;
+}
+
 static void make_any(struct program *p)
 {
-	switch (below(p, 16)) {
+	switch (below(p, 17)) {
+	case 16:
+		make_call(p);
+		break;
 	case 0:
 	case 1:
 	case 2:
@@ -384,12 +412,12 @@ static void make_start(struct program *p)
 	}
 }
 
-/* Jumps that lead past the end lead to the last but one instruction instead, which sets r0. */
-static void fix_jumps(struct program *p)
+/* Jumps of a function that lead past its end lead to its last but one instruction instead. */
+static void fix_jumps(struct program *p, uint32_t start)
 {
 	uint32_t pc, end = p->count - 2;
 
-	for (pc = 0; pc < p->count; pc++) {
+	for (pc = start; pc < p->count; pc++) {
 		struct ebpf_insn *insn = &p->insns[pc];
 		int64_t target = ebpf_jump_target(*insn, pc);
 
@@ -402,22 +430,68 @@ static void fix_jumps(struct program *p)
 	}
 }
 
+static void make_end(struct program *p, uint32_t start)
+{
+	if (below(p, 2))
+		emit(p, EBPF_ALU64 | EBPF_MOV, 0, 0, 0, (int32_t)below(p, 50));
+	else
+		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 0, pick(p, G_NUMBER), 0, 0);
+	emit(p, EBPF_JMP | EBPF_EXIT, 0, 0, 0, 0);
+	fix_jumps(p, start);
+}
+
+static void make_body(struct program *p, uint32_t length, uint32_t room)
+{
+	length += p->count;
+	while (p->count < length && p->count + 20 < room)
+		make_any(p);
+}
+
+/* One of the two functions; see make_call. Returns where it begins. */
+static uint32_t make_function(struct program *p, int which)
+{
+	uint32_t start = p->count;
+
+	memset(p->guess, G_NONE, sizeof(p->guess));
+	memset(p->slots, G_NONE, sizeof(p->slots));
+	p->in_function = true;
+	if (which == 0) {
+		p->guess[1] = G_STACK;
+		p->guess[2] = G_NUMBER;
+		emit(p, EBPF_STX | EBPF_MEM | EBPF_DW, EBPF_REG_FP, 2, -8, 0);
+		p->slots[0] = G_NUMBER;
+	} else {
+		p->guess[1] = G_PKT;
+		p->guess[2] = G_END;
+		p->guess[3] = G_SMALL;
+	}
+	emit(p, EBPF_ALU64 | EBPF_MOV, 0, 0, 0, (int32_t)below(p, 50));
+	p->guess[0] = G_SMALL;
+	make_body(p, 2 + below(p, 10), GENERATE_MAX);
+	make_end(p, start);
+	return start;
+}
+
 uint32_t generate_program(struct generator *g, struct ebpf_insn *insns)
 {
 	struct program p = {.g = g, .insns = insns};
-	uint32_t length;
+	uint32_t starts[2], pc, end;
 
 	memset(insns, 0, GENERATE_MAX * sizeof(*insns));
 	make_start(&p);
-	length = p.count + 3 + below(&p, 40);
-	while (p.count < length && p.count + 20 < GENERATE_MAX)
-		make_any(&p);
-	if (below(&p, 2))
-		emit(&p, EBPF_ALU64 | EBPF_MOV, 0, 0, 0, 1);
-	else
-		emit(&p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 0, pick(&p, G_NUMBER), 0, 0);
-	emit(&p, EBPF_JMP | EBPF_EXIT, 0, 0, 0, 0);
-	fix_jumps(&p);
+	make_body(&p, 3 + below(&p, 40), GENERATE_MAX - 60);
+	make_end(&p, 0);
+	end = p.count;
+	for (pc = 0; pc < end; pc++)
+		if (ebpf_is_call(insns[pc]) && insns[pc].src == EBPF_CALL_LOCAL)
+			break;
+	if (pc == end)
+		return end;
+	starts[0] = make_function(&p, 0);
+	starts[1] = make_function(&p, 1);
+	for (pc = 0; pc < end; pc++)
+		if (ebpf_is_call(insns[pc]) && insns[pc].src == EBPF_CALL_LOCAL)
+			insns[pc].imm = (int32_t)starts[insns[pc].imm] - (int32_t)pc - 1;
 	return p.count;
 }
 

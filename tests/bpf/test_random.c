@@ -75,6 +75,9 @@ static void watch(void *arg, uint32_t pc, uint32_t depth, const uint64_t *regs, 
 
 			if (!(exact >> j & 1))
 				continue;
+			/* not written in this state, and so never read after it */
+			if (reg->type == V_NONE)
+				continue;
 			/* a lookup's null is a number already */
 			if (reg->type == V_VALUE_OR_NULL && regs[j] == 0)
 				continue;
