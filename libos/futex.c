@@ -144,7 +144,6 @@ struct futex_wait_args {
 	uint32_t expected;
 	uint32_t bitset;
 	bool is_private;
-	bool relative;
 	uint64_t deadline_ns;
 };
 
@@ -155,9 +154,8 @@ static long futex_wait_restart(struct task *task)
 	const struct futex_wait_args args = {
 		.uaddr = task->restart_arg[0],
 		.expected = (uint32_t)task->restart_arg[1],
-		.bitset = FUTEX_BITSET_MATCH_ANY,
+		.bitset = (uint32_t)(task->restart_arg[1] >> 32),
 		.is_private = task->restart_arg[2] != 0,
-		.relative = true,
 		.deadline_ns = task->restart_arg[3],
 	};
 
@@ -184,11 +182,12 @@ static long futex_wait(const struct futex_wait_args *args)
 	err = futex_sleep(&waiter, args->deadline_ns);
 	if (err != -EINTR)
 		return err;
-	if (args->deadline_ns == WAIT_FOREVER || !args->relative)
+	if (args->deadline_ns == WAIT_FOREVER)
 		return -ERESTARTSYS;
+	/* with a timeout a handler ends it, SA_RESTART or not (signal(7)) */
 	task->restart = futex_wait_restart;
 	task->restart_arg[0] = args->uaddr;
-	task->restart_arg[1] = args->expected;
+	task->restart_arg[1] = args->expected | (uint64_t)args->bitset << 32;
 	task->restart_arg[2] = args->is_private;
 	task->restart_arg[3] = args->deadline_ns;
 	return -ERESTART_RESTARTBLOCK;
@@ -332,7 +331,6 @@ static long futex_op_wait(uint64_t uaddr, int op, uint32_t val, const struct tim
 		.expected = val,
 		.bitset = bitset,
 		.is_private = (op & FUTEX_PRIVATE_FLAG) != 0,
-		.relative = (op & FUTEX_CMD_MASK) == FUTEX_WAIT,
 	};
 	int err = futex_deadline(op, timeout, &args.deadline_ns);
 

@@ -332,12 +332,9 @@ static int offset_import(const uint64_t *user_off, const struct file *file, uint
 	return (int64_t)*ret_off < 0 ? -EINVAL : 0;
 }
 
-static int offset_export(uint64_t *user_off, struct file *file, uint64_t off)
+static int offset_export(uint64_t *user_off, uint64_t off)
 {
-	if (user_off != NULL)
-		return put_user_u64(user_off, off);
-	file->pos = off;
-	return 0;
+	return user_off != NULL ? put_user_u64(user_off, off) : 0;
 }
 
 SYS6(copy_file_range, int, in_fd, uint64_t *, user_in, int, out_fd, uint64_t *, user_out, size_t, n,
@@ -366,10 +363,12 @@ SYS6(copy_file_range, int, in_fd, uint64_t *, user_in, int, out_fd, uint64_t *, 
 		return -EINVAL;
 	file_ref(in);
 	file_ref(out);
-	done = copy_bytes(in, &in_off, out, &out_off, n);
-	err = offset_export(user_in, in, in_off);
+	/* a file's own position is moved by itself: the host keeps that of stdio */
+	done = copy_bytes(in, user_in != NULL ? &in_off : &in->pos, out,
+			  user_out != NULL ? &out_off : &out->pos, n);
+	err = offset_export(user_in, in_off);
 	if (err == 0)
-		err = offset_export(user_out, out, out_off);
+		err = offset_export(user_out, out_off);
 	file_unref(in);
 	file_unref(out);
 	return err != 0 ? err : done;
