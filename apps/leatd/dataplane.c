@@ -13,10 +13,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LINGER_NS 50000U
+#define SLICE_NS 100000U /* the kernel's least */
 
 struct dp dp = {.control_fd = -1, .netns_fd = -1, .control = PTHREAD_MUTEX_INITIALIZER};
 
@@ -182,6 +183,30 @@ int dataplane_uplink_wait(int timeout_ms)
 }
 
 /* ---- start and stop ---- */
+
+/* struct sched_attr of the kernel, version 0; glibc has none. */
+struct slice_attr {
+	uint32_t size;
+	uint32_t policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime_ns; /* for SCHED_OTHER: the slice (Linux 6.12) */
+	uint64_t deadline_ns;
+	uint64_t period_ns;
+};
+
+void dataplane_prepare(void)
+{
+	struct slice_attr attr = {.size = sizeof(attr),
+				  .policy = SCHED_OTHER,
+				  .runtime_ns = SLICE_NS};
+
+	/* a leader already is what we want to be; older kernels have one slice for all */
+	if (setsid() < 0 && getsid(0) != getpid())
+		dp_log("no session of our own: instances will not take turns well");
+	(void)syscall(SYS_sched_setattr, 0, &attr, 0);
+}
 
 static int start(void)
 {

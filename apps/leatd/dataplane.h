@@ -30,10 +30,17 @@ struct dataplane_config {
 };
 
 /*
+ * To be called first of all, before the launcher is started, which inherits what this sets: a
+ * session of the process's own, since instances and dataplane threads take turns on a core only
+ * within one, and short time slices, so that whoever is woken need not wait for the slice of
+ * somebody who computes.
+ */
+void dataplane_prepare(void);
+
+/*
  * Starts one thread per core of the calling process's affinity mask, named leat-dp/CORE, and
  * returns at once: netns, TAP and DPDK come up behind (dataplane_uplink_state). May be called once,
- * after the launcher was forked, and after a setsid() before that: instances and dataplane threads
- * take turns on a core only within one session (docs/dataplane.md). Blocks all signals in its threads.
+ * after the launcher was forked. Blocks all signals in its threads.
  */
 int dataplane_start(const struct dataplane_config *config);
 
