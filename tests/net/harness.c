@@ -4,8 +4,11 @@
 #include "tests/net/harness.h"
 
 #include <netinet/tcp.h>
+#include <sys/mman.h>
 
 #include "net/env.h"
+
+#define WINDOW_BYTES (ABI_BUFS_OFF + HOST_POOL_PAGES * 4096ul)
 
 struct world world;
 
@@ -379,8 +382,9 @@ static void host_init(unsigned int index, uint64_t features, uint16_t mtu, bool 
 	host->ip.s_addr = htonl(0x0a000001u + index);
 	if (!stack)
 		return;
-	host->window = aligned_alloc(4096, ABI_BUFS_OFF + HOST_POOL_PAGES * 4096);
-	memset(host->window, 0, ABI_BUFS_OFF);
+	host->window = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(host->window, MAP_FAILED);
 	config.ip = host->ip;
 	config.gateway.s_addr = htonl(0x0a0000fe);
 	memcpy(config.mac, host->mac, 6);
@@ -406,7 +410,8 @@ void world_finish(void)
 
 	for (unsigned int i = 0; i < 2; i++) {
 		net_finish(world.hosts[i].net);
-		free(world.hosts[i].window);
+		if (world.hosts[i].window != NULL)
+			munmap(world.hosts[i].window, WINDOW_BYTES);
 	}
 	while ((frame = world_take()) != NULL)
 		free(frame);
