@@ -63,9 +63,9 @@ static void pairs(void)
 		_exit(0);
 	}
 	close(s[1]);
+	waitpid(pid, &st, 0);
 	fd = take_fd(s[0]);
 	SHOW(read(fd, buf, 10));
-	waitpid(pid, &st, 0);
 	SHOW(read(s[0], buf, 10));
 	SHOW(send(s[0], "x", 1, MSG_NOSIGNAL));
 	close(s[0]);

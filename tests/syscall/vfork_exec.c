@@ -64,9 +64,9 @@ int main(int argc, char **argv)
 	chmod("script", 0755);
 	{
 		char *args[] = {"ignored", "one", "two words", NULL};
-		SHOW(posix_spawn(&pid, "./script", NULL, NULL, args, env));
+		st = posix_spawn(&pid, "./script", NULL, NULL, args, env);
 	}
-	waitpid(pid, &st, 0);
+	YES(st == 0 && waitpid(pid, &st, 0) == pid);
 	show_status("script", st);
 	put_file("script2", "#!./nothere\n");
 	chmod("script2", 0755);
