@@ -28,8 +28,15 @@
 
 struct ebpf_object;
 struct ebpf_instance;
-struct ebpf_prog;
 struct ebpf_map;
+struct ebpf_env;
+
+/* A program of an instance. In the header only so that running one costs one call. */
+struct ebpf_prog {
+	uint64_t (*entry)(uint64_t ctx, const struct ebpf_env *env, const struct ebpf_prog *prog);
+	const struct ebpf_env *env;
+	const void *code;
+};
 
 /* A buffer of this size holds every verifier report whole. */
 #define EBPF_LOG_SIZE 4096
@@ -94,7 +101,10 @@ const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, con
  * readable for as long as this takes, and nobody may write there meanwhile). Returns r0. Never
  * blocks, never allocates; thread-safe.
  */
-uint64_t ebpf_prog_run(const struct ebpf_prog *prog, void *ctx);
+static inline uint64_t ebpf_prog_run(const struct ebpf_prog *prog, void *ctx)
+{
+	return prog->entry((uintptr_t)ctx, prog->env, prog);
+}
 
 /* Map by name, NULL if there is none; lives as long as the instance. */
 struct ebpf_map *ebpf_instance_map(const struct ebpf_instance *inst, const char *name);

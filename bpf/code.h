@@ -22,15 +22,24 @@ struct ebpf_env {
 typedef uint64_t (*ebpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
 				   const struct ebpf_env *env);
 
-/* r1, the instance table, r2 */
-typedef uint64_t (*ebpf_native_fn)(uint64_t arg1, const struct ebpf_env *env, uint64_t arg2);
+/* What every execution of a call of a helper has in common. */
+struct ebpf_call_note {
+	int32_t map; /* index of the only map that it is given, or < 0 */
+	int64_t key; /* the only key, of 4 bytes, or < 0 */
+};
+
+struct ebpf_prog;
+
+/* r1, the instance table, r2 (which programs of filters do not read) */
+typedef uint64_t (*ebpf_native_fn)(uint64_t arg1, const struct ebpf_env *env,
+				   const struct ebpf_prog *arg2);
 
 struct ebpf_code {
 	char name[64];    /* of the function */
 	char section[64]; /* "leat/egress" */
 	struct ebpf_insn *insns;
-	int32_t *lines;     /* per instruction: index of its source line in the object, or -1 */
-	int32_t *call_maps; /* per call: the only map that it is given, or < 0; by the verifier */
+	int32_t *lines; /* per instruction: index of its source line in the object, or -1 */
+	struct ebpf_call_note *calls; /* per instruction; by the verifier, or NULL */
 	uint32_t count;
 	const struct ebpf_prog_type *type;
 	uint64_t cost; /* longest path, by the verifier */

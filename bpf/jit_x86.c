@@ -484,6 +484,17 @@ static void emit_branch(struct jit *j, struct ebpf_insn insn, uint32_t pc)
 	emit_jump(j, condition(op), (uint32_t)ebpf_jump_target(insn, pc));
 }
 
+/* A lookup of a known key in a known array: an address. */
+static void emit_known_lookup(struct jit *j, uint32_t map, uint32_t key)
+{
+	int32_t slot = (int32_t)(map * sizeof(((struct ebpf_env *)0)->slot[0]));
+	uint32_t offset = key * ebpf_map_stride(j->obj->maps[map].value_size);
+
+	x86_rm(&j->out, true, 0x8b, RAX, R12, slot + 8);
+	if (offset)
+		x86_alu_imm(&j->out, true, X86_ADD, RAX, (int32_t)offset);
+}
+
 /*
  * A lookup in an array whose map is known: compare, scale, add. The index is also masked by the
  * outcome of the comparison, so that no speculation goes past the array (Spectre, variant 1).
@@ -510,7 +521,8 @@ static void emit_array_lookup(struct jit *j, uint32_t map)
 
 static void emit_call(struct jit *j, struct ebpf_insn insn, uint32_t pc)
 {
-	int32_t map = j->code->call_maps ? j->code->call_maps[pc] : -1;
+	static const struct ebpf_call_note nothing = {-1, -1};
+	const struct ebpf_call_note *note = j->code->calls ? &j->code->calls[pc] : &nothing;
 
 	if (insn.src == EBPF_CALL_LOCAL) {
 		uint32_t target = (uint32_t)((int64_t)pc + 1 + insn.imm);
@@ -519,9 +531,12 @@ static void emit_call(struct jit *j, struct ebpf_insn insn, uint32_t pc)
 		x86_u32(&j->out, j->offsets[target] - (uint32_t)(j->out.len + 4));
 		return;
 	}
-	if (insn.imm == BPF_FUNC_map_lookup_elem && map >= 0 &&
-	    ebpf_map_is_array(j->obj->maps[map].type)) {
-		emit_array_lookup(j, (uint32_t)map);
+	if (insn.imm == BPF_FUNC_map_lookup_elem && note->map >= 0 &&
+	    ebpf_map_is_array(j->obj->maps[note->map].type)) {
+		if (note->key >= 0 && note->key < j->obj->maps[note->map].max_entries)
+			emit_known_lookup(j, (uint32_t)note->map, (uint32_t)note->key);
+		else
+			emit_array_lookup(j, (uint32_t)note->map);
 		return;
 	}
 	x86_mov(&j->out, true, R9, R12);

@@ -11,12 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct ebpf_prog {
-	const struct ebpf_code *code;
-	const struct ebpf_env *env;
-	ebpf_native_fn native;
-};
-
 struct ebpf_instance {
 	struct ebpf_object *obj;
 	struct ebpf_env env;
@@ -138,7 +132,7 @@ void ebpf_object_unref(struct ebpf_object *obj)
 		ebpf_jit_free(&obj->progs[i]);
 		free(obj->progs[i].insns);
 		free(obj->progs[i].lines);
-		free(obj->progs[i].call_maps);
+		free(obj->progs[i].calls);
 	}
 	for (i = 0; i < obj->map_count; i++)
 		free(obj->maps[i].initial);
@@ -195,6 +189,11 @@ const char *ebpf_object_engine(const struct ebpf_object *obj)
 	return obj->engine;
 }
 
+static uint64_t interpret(uint64_t ctx, const struct ebpf_env *env, const struct ebpf_prog *prog)
+{
+	return ebpf_interp_run(prog->code, ctx, 0, env);
+}
+
 int ebpf_instance_create(struct ebpf_object *obj, struct ebpf_instance **ret_inst)
 {
 	struct ebpf_instance *inst;
@@ -217,9 +216,9 @@ int ebpf_instance_create(struct ebpf_object *obj, struct ebpf_instance **ret_ins
 	}
 	for (i = 0; i < obj->prog_count; i++)
 		inst->progs[i] = (struct ebpf_prog){
-			.code = &obj->progs[i],
+			.entry = obj->progs[i].native ? obj->progs[i].native : interpret,
 			.env = &inst->env,
-			.native = obj->progs[i].native,
+			.code = &obj->progs[i],
 		};
 	*ret_inst = inst;
 	return 0;
@@ -242,13 +241,6 @@ const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, con
 	const struct ebpf_code *code = ebpf_object_find(inst->obj, name);
 
 	return code ? &inst->progs[code - inst->obj->progs] : NULL;
-}
-
-uint64_t ebpf_prog_run(const struct ebpf_prog *prog, void *ctx)
-{
-	if (prog->native)
-		return prog->native((uintptr_t)ctx, prog->env, 0);
-	return ebpf_interp_run(prog->code, (uintptr_t)ctx, 0, prog->env);
 }
 
 struct ebpf_map *ebpf_instance_map(const struct ebpf_instance *inst, const char *name)
@@ -284,7 +276,8 @@ int ebpf_run_trusted(const void *insns, size_t count, enum ebpf_engine engine, v
 	if (!err && engine != EBPF_ENGINE_INTERPRETER)
 		err = ebpf_jit_compile(&obj, &code);
 	if (!err && code.native)
-		*ret_r0 = code.native((uintptr_t)memory, &env, memory_size);
+		*ret_r0 =
+			code.native((uintptr_t)memory, &env, (const void *)(uintptr_t)memory_size);
 	else if (!err)
 		*ret_r0 = ebpf_interp_run(&code, (uintptr_t)memory, memory_size, &env);
 	ebpf_jit_free(&code);

@@ -108,21 +108,46 @@ static void forget_arguments(struct verifier *v)
 		*vreg_at(v, i) = (struct vreg){.type = V_NONE};
 }
 
-/* Remembers for the compiler which map a call is given, if it is always the same. */
-static void note_map(struct verifier *v, int map)
+/* The key of a lookup, if it is one number of four bytes; else < 0. */
+static int64_t constant_key(struct verifier *v, const struct call *call)
 {
-	int32_t *noted = &v->code->call_maps[v->pc];
+	const struct vreg *reg = vreg_at(v, 2);
+	uint64_t key;
 
-	if (*noted == CALL_NOT_SEEN)
-		*noted = map;
-	else if (*noted != map)
-		*noted = CALL_MANY_MAPS;
+	if (call->map < 0 || call->helper->args[1] != ARG_KEY ||
+	    v->obj->maps[call->map].key_size != 4 || reg->type != V_STACK ||
+	    !verify_stack_constant(v, reg, 4, &key))
+		return CALL_MANY;
+	return (int64_t)key;
+}
+
+/* Remembers for the compiler which map and key a call is given, if they are always the same. */
+static void note_call(struct verifier *v, int32_t map, int64_t key)
+{
+	struct ebpf_call_note *note = &v->code->calls[v->pc];
+
+	if (note->map == CALL_NOT_SEEN)
+		*note = (struct ebpf_call_note){map, key};
+	if (note->map != map)
+		note->map = CALL_MANY;
+	if (note->key != key)
+		note->key = CALL_MANY;
+}
+
+/* A key below the size of an array is always found. */
+static enum vtype lookup_type(const struct verifier *v, int map, int64_t key)
+{
+	const struct ebpf_map_def *def = &v->obj->maps[map];
+
+	return ebpf_map_is_array(def->type) && key >= 0 && key < def->max_entries ? V_VALUE :
+										    V_VALUE_OR_NULL;
 }
 
 int verify_call(struct verifier *v, struct ebpf_insn insn)
 {
 	struct call call = {.map = -1};
 	unsigned int i;
+	int64_t key;
 	int err;
 
 	if (!ebpf_prog_type_allows(v->type, insn.imm))
@@ -134,15 +159,17 @@ int verify_call(struct verifier *v, struct ebpf_insn insn)
 		if (err)
 			return err;
 	}
+	key = constant_key(v, &call);
 	if (call.map >= 0)
-		note_map(v, call.map);
+		note_call(v, call.map, key);
 	if (call.helper->moves_packet)
 		vstate_each(&v->now, forget_packet, NULL);
 	forget_arguments(v);
 	if (call.helper->ret == RET_VALUE_OR_NULL) {
-		*vreg_at(v, 0) = vreg_pointer(V_VALUE_OR_NULL);
+		*vreg_at(v, 0) = vreg_pointer(lookup_type(v, call.map, key));
 		vreg_at(v, 0)->map = (uint16_t)call.map;
-		vreg_at(v, 0)->id = v->next_id++;
+		if (vreg_at(v, 0)->type == V_VALUE_OR_NULL)
+			vreg_at(v, 0)->id = v->next_id++;
 	} else {
 		*vreg_at(v, 0) = vreg_scalar(scalar_unknown());
 	}

@@ -346,14 +346,14 @@ static int prove(struct verifier *v)
 	uint32_t pc;
 	int err;
 
-	v->code->call_maps = malloc(v->count * sizeof(*v->code->call_maps));
+	v->code->calls = malloc(v->count * sizeof(*v->code->calls));
 	v->needs = calloc(v->count, sizeof(*v->needs));
 	v->function_of = calloc(v->count, sizeof(*v->function_of));
 	v->joins = calloc(v->count, sizeof(*v->joins));
-	if (!v->code->call_maps || !v->needs || !v->function_of || !v->joins)
+	if (!v->code->calls || !v->needs || !v->function_of || !v->joins)
 		return -ENOMEM;
 	for (pc = 0; pc < v->count; pc++)
-		v->code->call_maps[pc] = CALL_NOT_SEEN;
+		v->code->calls[pc] = (struct ebpf_call_note){CALL_NOT_SEEN, CALL_NOT_SEEN};
 	err = find_structure(v);
 	if (!err)
 		err = verify_needs(v);
@@ -384,8 +384,8 @@ int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log
 			     reason);
 		return err;
 	}
-	free(code->call_maps);
-	code->call_maps = NULL;
+	free(code->calls);
+	code->calls = NULL;
 	err = prove(&v);
 	for (first = v.nodes; first && first->next; first = first->next)
 		continue;

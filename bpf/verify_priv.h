@@ -13,9 +13,9 @@
 #define VERIFY_PENDING_MAX 8192     /* branches not walked yet */
 #define VERIFY_OFFSET_MAX (1 << 29) /* of a pointer from its base */
 
-/* Of ebpf_code.call_maps: not reached yet; reached with different maps. */
+/* In an ebpf_call_note: not reached yet; reached with different or unknown ones. */
 #define CALL_NOT_SEEN (-1)
-#define CALL_MANY_MAPS (-2)
+#define CALL_MANY (-2)
 
 /*
  * A set of half slots (four bytes) of every active function's stack. What a path reads of the stack
@@ -130,6 +130,10 @@ int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, 
 /* Some number is written to the bytes; @certainly: to all of them. */
 int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size,
 			 bool certainly);
+
+/* Are the @size bytes that a pointer to the stack leads to always the same number? */
+bool verify_stack_constant(const struct verifier *v, const struct vreg *base, uint32_t size,
+			   uint64_t *ret_number);
 
 /* Everything that a path from a finished state reads will be read from here too. */
 void verify_stack_inherit(struct verifier *v, const struct vhalves *read);

@@ -251,6 +251,21 @@ static struct scalar slot_number(const struct vframe *frame, const struct vslot 
 	return all_zero(frame, span) ? scalar_const(0) : scalar_sized(size);
 }
 
+bool verify_stack_constant(const struct verifier *v, const struct vreg *base, uint32_t size,
+			   uint64_t *ret_number)
+{
+	const struct vframe *frame = v->now.frames[base->frame];
+	int64_t low = base->off + base->var.r64.smin + EBPF_STACK_SIZE;
+	struct span span = {(uint32_t)low, (uint32_t)low + size - 1, scalar_is_const(&base->var)};
+	struct scalar value;
+
+	if (!span.fixed || slot_index(span.first) >= frame->slot_count)
+		return false;
+	value = slot_number(frame, &frame->slots[slot_index(span.first)], &span, size);
+	*ret_number = value.bits.value;
+	return scalar_is_const(&value);
+}
+
 /* Does a load take a slot's register as it is? */
 static bool is_fill(const struct vslot *slot, const struct span *span, struct ebpf_insn insn)
 {

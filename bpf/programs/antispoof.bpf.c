@@ -268,7 +268,7 @@ static __always_inline int egress_ip6_payload(const struct ipv6 *ip, void *end,
 		if (offset >= LEAT_PKT_COPY)
 			return drop(LEAT_COUNT_DROP_SHORT);
 		/* changes nothing, but all ways here look alike to the verifier from now on */
-		asm volatile("%0 &= 0xf8" : "+r"(offset));
+		offset = masked(offset, 0xf8);
 	}
 	if (next == IP_ICMP6)
 		return egress_icmp6((const void *)ip + offset, end, ip, id);

@@ -28,3 +28,15 @@ static __always_inline int drop(enum leat_counter reason)
 	count(reason);
 	return LEAT_DROP;
 }
+
+/* value & mask, even where the compiler knows that it changes nothing: the verifier may not know. */
+#ifdef __bpf__
+#define masked(value, mask)                                                                        \
+	({                                                                                         \
+		__u32 masked_ = (value);                                                           \
+		asm volatile("%0 &= " #mask : "+r"(masked_));                                      \
+		masked_;                                                                           \
+	})
+#else
+#define masked(value, mask) ((value) & (mask))
+#endif

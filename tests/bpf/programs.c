@@ -50,6 +50,6 @@ void program_drop(struct ebpf_object *obj)
 
 	ebpf_jit_free(code);
 	free(code->insns);
-	free(code->call_maps);
+	free(code->calls);
 	obj->verified = obj->prepared = false;
 }

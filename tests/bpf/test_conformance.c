@@ -41,8 +41,8 @@ static int run_compiler(struct vector *vector, uint64_t *ret_result)
 	if (err)
 		return err;
 	memcpy(memory, vector->memory, sizeof(memory));
-	*ret_result =
-		code.native(vector->memory_size ? (uintptr_t)memory : 0, &env, vector->memory_size);
+	*ret_result = code.native(vector->memory_size ? (uintptr_t)memory : 0, &env,
+				  (const void *)(uintptr_t)vector->memory_size);
 	ebpf_jit_free(&code);
 	return 0;
 }

@@ -180,7 +180,7 @@ static bool run_engines(struct run *run, struct generator *g)
 			 result.finding);
 	} else if (!run->wrong[0]) {
 		interp = ebpf_interp_run(run->code, (uintptr_t)&ctx, 0, &interp_env);
-		native = run->code->native((uintptr_t)&ctx, &native_env, 0);
+		native = run->code->native((uintptr_t)&ctx, &native_env, NULL);
 		if (interp != result.r0 || native != result.r0)
 			snprintf(run->wrong, sizeof(run->wrong),
 				 "oracle %#llx, interpreter %#llx, compiler %#llx",

@@ -62,7 +62,7 @@ static void run(const struct ebpf_object *obj, const struct ebpf_code *code)
 	interp = ebpf_interp_run(code, (uintptr_t)&ctx, 0, &env);
 	destroy_maps(obj, &env);
 	create_maps(obj, &env);
-	native = code->native((uintptr_t)&ctx, &env, 0);
+	native = code->native((uintptr_t)&ctx, &env, NULL);
 	destroy_maps(obj, &env);
 	if (interp != result.r0 || native != result.r0)
 		abort();
