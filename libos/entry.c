@@ -80,16 +80,6 @@ static bool is_restart_code(uint64_t rax)
 	return rax <= (uint64_t)-ERESTARTSYS && rax >= (uint64_t)-ERESTART_RESTARTBLOCK;
 }
 
-static void flush_statistics(struct kthread *kt)
-{
-	struct abi_instance *abi = abi_instance_of(window());
-
-	abi->calls += kt->calls;
-	abi->traps += kt->traps;
-	kt->calls = 0;
-	kt->traps = 0;
-}
-
 /* A signal is not delivered with the program in a stub: it would see an address it does not know.
  */
 static void regs_leave_stub(struct pt_regs *regs)
@@ -114,7 +104,7 @@ static void work_locked(struct pt_regs *regs)
 		kt = this_kthread();
 		asked = __atomic_exchange_n(&kt->need_resched, 0, __ATOMIC_RELAXED) != 0;
 		if (asked || kthread_preempt_asked(kt)) {
-			flush_statistics(kt);
+			kthread_publish(kt);
 			sched_safe_point(kt);
 		}
 		if (signal_pending(task) || task->restore_blocked ||

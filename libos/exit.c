@@ -31,6 +31,7 @@ static _Noreturn void instance_end(uint32_t status)
 	struct instance *inst = instance();
 	struct list *pos, *kpos;
 
+	kthread_publish(this_kthread());
 	abi->exit_status = status;
 	/* Release pairs with leatd's acquire: the status is there when it sees the state. */
 	__atomic_store_n(&abi->state, ABI_STATE_EXITED, __ATOMIC_RELEASE);
@@ -56,6 +57,7 @@ _Noreturn void hostproc_end(struct kthread *kt)
 	struct hostproc *host = kt->host;
 	struct list *pos, *tmp;
 
+	kthread_publish(kt);
 	list_del(&host->all_node);
 	list_for_each_safe(pos, tmp, &host->kthreads) {
 		struct kthread *other = list_entry(pos, struct kthread, node);

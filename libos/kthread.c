@@ -18,6 +18,7 @@
 #include "libos/arena.h"
 #include "libos/arena_host.h"
 #include "libos/clock.h"
+#include "libos/fs/vfs.h"
 #include "libos/host.h"
 #include "libos/instance.h"
 #include "libos/netglue.h"
@@ -273,11 +274,28 @@ bool kthread_preempt_asked(const struct kthread *kt)
 	       __atomic_load_n(&slot_of(kt)->preempt, __ATOMIC_RELAXED) == kt->grant;
 }
 
+void kthread_publish(struct kthread *kt)
+{
+	struct abi_instance *abi = abi_instance_of(window());
+	struct arena_stats arena;
+	struct vfs_stats vfs;
+
+	arena_stats_get(&arena);
+	vfs_stats_get(&vfs);
+	abi->arena_bytes = arena.taken_bytes;
+	abi->store_bytes = vfs.store_bytes;
+	abi->calls += kt->calls;
+	abi->traps += kt->traps;
+	kt->calls = 0;
+	kt->traps = 0;
+}
+
 void kthread_give_back(struct kthread *kt, bool want)
 {
 	struct abi_vcpu *slot = slot_of(kt);
 	uint64_t next_ns = timers_next_ns();
 
+	kthread_publish(kt);
 	kt->state = KT_STANDBY;
 	kt->host->nr_running--;
 	slot->deadline_ns = next_ns == UINT64_MAX ? 0 : next_ns;

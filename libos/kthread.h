@@ -50,6 +50,9 @@ void kthread_give_back(struct kthread *kt, bool want);
 /* The way for the vcpu that kt holds or waits for when kt is about to vanish. */
 void kthread_pass_on(struct kthread *kt);
 
+/* Statistics for leatd: those of the instance, and what the kthread has counted since the last time. */
+void kthread_publish(struct kthread *kt);
+
 /* The instance's first kthread waits for vcpu 0, and wants it. */
 void kthread_standby_first(struct kthread *kt);
 

@@ -2,7 +2,8 @@
  * mini_launcher.c - runs a program in the instance image without leatd: a tool for trying the
  * library OS.
  *
- * usage: mini-launcher [-c VCPUS] [-l LINGER_US] [-t] [-e NAME=VALUE]... IMAGE PROGRAM [ARG...]
+ * usage: mini-launcher [-c VCPUS] [-l LINGER_US] [-t] [-s] [-e NAME=VALUE]... IMAGE PROGRAM
+ * [ARG...]
  *
  * It plays the launcher (maps image, window, control page, boot block; installs a filter that traps
  * every system call from outside the image's text; jumps) and leatd's core scheduler (grants vcpus
@@ -48,6 +49,7 @@ struct options {
 	unsigned vcpus;
 	unsigned linger_us;
 	bool trace;
+	bool statistics; /* a line on stderr at the end */
 	const char *env[ENV_MAX];
 	unsigned nr_env;
 	const char *image;
@@ -302,6 +304,10 @@ static int leatd_run(const struct options *opt, void *window, int bell, pid_t pi
 		if (ppoll(&pfd, 1, &ts, NULL) > 0 && read(bell, &rings, sizeof(rings)) < 0)
 			die("doorbell");
 	}
+	if (opt->statistics)
+		fprintf(stderr, "calls %lu traps %lu forks %lu arena %lu KiB store %lu KiB\n",
+			abi->calls, abi->traps, abi->forks, abi->arena_bytes >> 10,
+			abi->store_bytes >> 10);
 	if (abi->state != ABI_STATE_EXITED) {
 		fprintf(stderr, "mini-launcher: the instance died: status %#x\n", status);
 		return 125;
@@ -327,13 +333,15 @@ static void parse(int argc, char **argv, struct options *opt)
 	opt->linger_us = 20;
 	opt->env[opt->nr_env++] = "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 	opt->env[opt->nr_env++] = "HOME=/root";
-	while ((c = getopt(argc, argv, "+c:l:te:")) != -1) {
+	while ((c = getopt(argc, argv, "+c:l:tse:")) != -1) {
 		if (c == 'c')
 			opt->vcpus = (unsigned)atoi(optarg);
 		else if (c == 'l')
 			opt->linger_us = (unsigned)atoi(optarg);
 		else if (c == 't')
 			opt->trace = true;
+		else if (c == 's')
+			opt->statistics = true;
 		else if (c == 'e' && opt->nr_env < ENV_MAX)
 			opt->env[opt->nr_env++] = optarg;
 		else
@@ -341,7 +349,7 @@ static void parse(int argc, char **argv, struct options *opt)
 	}
 	if (argc - optind < 2 || opt->vcpus == 0 || opt->vcpus > ABI_MAX_VCPUS) {
 		fprintf(stderr,
-			"usage: mini-launcher [-c VCPUS] [-l LINGER_US] [-t] [-e NAME=VALUE] "
+			"usage: mini-launcher [-c VCPUS] [-l LINGER_US] [-t] [-s] [-e NAME=VALUE] "
 			"IMAGE PROGRAM [ARG...]\n");
 		exit(125);
 	}
