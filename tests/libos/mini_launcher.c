@@ -43,6 +43,7 @@
 #define SCAN_MS 20 /* a look at all slots even if no doorbell rings */
 #define ENV_MAX 64
 #define NOFILE 1024
+#define MEMORY_MAX (4UL << 30)
 #define STACK_BYTES (8UL << 20)
 
 struct options {
@@ -158,6 +159,7 @@ static void boot_fill(const struct options *opt, const struct image *image, bool
 	boot->uid = getuid();
 	boot->instance = 1;
 	boot->exec_fd = has_exec ? ABI_FD_EXEC : -1;
+	boot->memory_max = MEMORY_MAX;
 	boot->trace = opt->trace;
 	find_vdso(boot);
 	boot->window_size = ABI_WINDOW_SIZE;
