@@ -509,12 +509,14 @@ static int inet_connect(struct file *file, const struct sockaddr *addr, unsigned
 
 	file_ref(file);
 	for (;;) {
-		int waited;
+		int waited = 0;
 
 		rc = net_connect(is->sock, addr, len);
 		if ((rc != -EINPROGRESS && rc != -EALREADY) || nonblocking(file, 0))
 			break;
-		waited = inet_wait(is, POLLOUT, deadline_ns);
+		/* over loopback it is done by now: ask again before waiting for what has been */
+		if (rc == -EALREADY)
+			waited = inet_wait(is, POLLOUT, deadline_ns);
 		if (waited != 0) {
 			rc = waited == -EAGAIN ? -EINPROGRESS : waited;
 			break;

@@ -94,8 +94,8 @@ int net_listen(struct net_sock *sock, int backlog);
 int net_accept(struct net_sock *sock, struct net_sock **ret_sock);
 
 /*
- * 0, -EINPROGRESS when it was started now (wait for POLLOUT, then net_sock_error), -EALREADY,
- * -EISCONN, or what failed.
+ * -EINPROGRESS when it was started now, even if it is done by now (loopback), as on Linux; called
+ * again: -EALREADY while it lasts, then 0 or what failed, then -EISCONN. Datagrams: 0 at once.
  */
 int net_connect(struct net_sock *sock, const struct sockaddr *addr, socklen_t addr_bytes);
 

@@ -249,14 +249,6 @@ int net_connect(struct net_sock *sock, const struct sockaddr *addr, socklen_t ad
 							 dgram_connect(sock, &ip, port);
 	}
 	net_leave(net);
-	/* over loopback the handshake may be done by now, or refused */
-	if (rc == -EINPROGRESS && tcp_of(sock)->state != TCP_SYN_SENT &&
-	    tcp_of(sock)->state != TCP_SYN_RECV) {
-		if (sock->error != 0)
-			return net_error_take(sock);
-		tcp_of(sock)->connect_done = true;
-		return 0;
-	}
 	return rc;
 }
 

@@ -461,8 +461,12 @@ int sock_connect(struct net_sock *sock, const char *ip, uint16_t port)
 {
 	struct sockaddr_storage addr;
 	socklen_t bytes = address(ip, port, &addr);
+	int rc = net_connect(sock, (void *)&addr, bytes);
 
-	return net_connect(sock, (void *)&addr, bytes);
+	/* over loopback it is done when the call returns, which the next call says */
+	if (rc == -EINPROGRESS && (strstr(ip, "127.0.0.1") != NULL || strcmp(ip, "::1") == 0))
+		rc = net_connect(sock, (void *)&addr, bytes);
+	return rc;
 }
 
 ssize_t sock_send(struct net_sock *sock, const void *data, size_t bytes, int flags)
@@ -509,8 +513,7 @@ void sock_pair(struct host *from, struct host *to, uint16_t port, struct net_soc
 	inet_ntop(AF_INET, &to->ip, ip, sizeof(ip));
 	ret_pair[0] = sock_new(from, AF_INET, SOCK_STREAM);
 	rc = sock_connect(ret_pair[0], ip, port);
-	if (rc != 0)
-		assert_int_equal(rc, -EINPROGRESS);
+	assert_int_equal(rc, -EINPROGRESS);
 	for (unsigned int i = 0; i < 100 && sock_state(ret_pair[0]) != TCP_ESTABLISHED; i++)
 		world_run(100 * MS, NULL, NULL);
 	assert_int_equal(sock_state(ret_pair[0]), TCP_ESTABLISHED);
