@@ -47,6 +47,27 @@ static struct task *sched_pop(struct hostproc *host)
 	return task;
 }
 
+/*
+ * Mostly the waker blocks soon and its kthread goes on with the woken task: that is cheaper than
+ * another core.  Another vcpu is asked for where tasks queue up, where the waker is no task that
+ * could block, and where it was seen to go on for long after it had woken somebody (ticker.c).
+ */
+static bool wake_wants_vcpu(const struct hostproc *host, bool backlog)
+{
+	struct kthread *kt = this_kthread();
+	struct task *waker = kt->current;
+
+	if (instance()->nr_lingering > 0)
+		return false;
+	if (kt->state == KT_HELPER)
+		return true;
+	if (waker != NULL && waker->eager_wakes > 0 && waker->process->host == host) {
+		waker->eager_wakes--;
+		return true;
+	}
+	return backlog;
+}
+
 void task_wake(struct task *task)
 {
 	struct hostproc *host = task->process->host;
@@ -58,14 +79,7 @@ void task_wake(struct task *task)
 	backlog = !list_empty(&host->rq);
 	timer_cancel(&task->sleep_timer);
 	sched_enqueue(task);
-	/*
-	 * Mostly the waker blocks soon and its kthread goes on with the task: cheaper than another
-	 * core. Where tasks queue up, or the waker goes on for long (ticker.c), another vcpu is
-	 * asked for.
-	 */
-	if (instance()->nr_lingering > 0)
-		return;
-	if (backlog || this_kthread()->state == KT_HELPER)
+	if (wake_wants_vcpu(host, backlog))
 		vcpu_want(host);
 	if (this_kthread()->state == KT_HELPER)
 		ticker_cover();

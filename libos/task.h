@@ -83,6 +83,7 @@ struct task {
 	struct process *process;
 	struct list process_node; /* process->tasks */
 	struct list rq_node;      /* process->host->rq, when RUNNABLE */
+	unsigned eager_wakes; /* whoever it wakes gets a vcpu at once, so many times more (sched.c) */
 	uint64_t queued_tick;     /* instance()->ticks when it became RUNNABLE */
 	struct kthread *kthread;  /* when RUNNING */
 	char comm[TASK_COMM_LEN];

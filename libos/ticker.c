@@ -13,9 +13,23 @@
 #include "libos/kthread.h"
 
 #define TICK_NS 1000000UL  /* while tasks wait */
+#define WAIT_TICKS 2U      /* one whole tick */
 #define SLICE_NS 4000000UL /* of a task while others wait */
-#define TICKS_MORE                                                                                 \
-	16U /* without anybody waiting, so that it is not woken a thousand times a second */
+#define EAGER_WAKES 64U    /* after a task kept others waiting for a tick */
+/* Ticks without anybody waiting, so that it is not woken a thousand times a second. */
+#define TICKS_MORE 16U
+
+/* Did a task wait for a whole tick there, while this one went on? */
+static bool keeps_waiting(const struct kthread *kt)
+{
+	const struct list *rq = &kt->host->rq;
+	const struct task *first;
+
+	if (list_empty(rq))
+		return false;
+	first = list_entry(rq->next, struct task, rq_node);
+	return instance()->ticks - first->queued_tick >= WAIT_TICKS;
+}
 
 /* Tasks wait for their turn: asks for one more vcpu, and ends the slices that are over. */
 static void tick_slices(uint64_t now_ns)
@@ -27,12 +41,14 @@ static void tick_slices(uint64_t now_ns)
 
 		if (kt == NULL || kt->state != KT_RUNNING || kt->current == NULL)
 			continue;
+		if (keeps_waiting(kt))
+			kt->current->eager_wakes = EAGER_WAKES;
 		if (kt->slice_ends_ns == 0)
 			kt->slice_ends_ns = now_ns + SLICE_NS;
 		else if (now_ns >= kt->slice_ends_ns)
 			kthread_kick(kt);
 	}
-	sched_want_for_waiting(NULL, 2);
+	sched_want_for_waiting(NULL, WAIT_TICKS);
 }
 
 /* Somebody has to come and run the timers. */
