@@ -40,8 +40,7 @@ static void route_multicast(const struct net *net, const union ip_addr *dst, str
 	}
 }
 
-/* The neighbour that leads to a unicast address, or NULL. */
-static const union ip_addr *route_next_hop(const struct net *net, const union ip_addr *dst)
+const union ip_addr *ip_next_hop(const struct net *net, const union ip_addr *dst)
 {
 	if (!ip_addr_is_v4(dst))
 		return ip_addr_is_linklocal6(dst) ? dst : NULL;
@@ -74,7 +73,7 @@ int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 		*ret_route = route;
 		return 0;
 	}
-	hop = route_next_hop(net, dst);
+	hop = ip_next_hop(net, dst);
 	if (hop == NULL)
 		return -ENETUNREACH;
 	route.neigh = neigh_get(net, hop);
@@ -83,6 +82,15 @@ int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 }
 
 /* ---- output ---- */
+
+/* The five words of a header without options, whose checksum field is zero. */
+static uint16_t ip4_header_checksum(const struct wire_ip4 *header)
+{
+	uint32_t w[5];
+
+	__builtin_memcpy(w, header, sizeof(w));
+	return csum_finish((uint64_t)w[0] + w[1] + w[2] + w[3] + w[4]);
+}
 
 static uint8_t *ip4_header_write(struct net *net, const struct ip_out *ip, uint8_t *at)
 {
@@ -98,7 +106,7 @@ static uint8_t *ip4_header_write(struct net *net, const struct ip_out *ip, uint8
 	header->checksum = 0;
 	header->src = ip_addr_to_v4(ip->src);
 	header->dst = ip_addr_to_v4(ip->dst);
-	header->checksum = csum_finish(csum_add(0, header, IP4_BYTES));
+	header->checksum = ip4_header_checksum(header);
 	return at + IP4_BYTES;
 }
 

@@ -297,6 +297,7 @@ static void neigh_timer_fire(struct net *net, struct net_timer *timer)
 			frag_list_free(&net->pool, &neigh->pending);
 			neigh->pending_count = 0;
 			neigh->state = NEIGH_FREE;
+			sock_host_unreachable(net, &neigh->addr);
 			continue;
 		}
 		neigh_request(net, neigh);

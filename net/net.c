@@ -224,8 +224,12 @@ int net_poll(struct net *net, unsigned int vcpu, unsigned int budget)
 	if (vcpu >= net->dev.pair_count)
 		return 0;
 	pair = &net->dev.pairs[vcpu];
-	net_enter(net);
 	virtnet_tx_reclaim(net, pair);
+	if (!virtnet_rx_pending(pair) && list_empty(&net->waiters)) {
+		virtnet_tx_publish(net, vcpu);
+		return 0;
+	}
+	net_enter(net);
 	while (count < budget && virtnet_rx(net, pair, &pkt)) {
 		count++;
 		link_input(net, &pkt);

@@ -36,6 +36,27 @@ int net_sock_error(struct net_sock *sock)
 	return net_error_take(sock);
 }
 
+void sock_host_unreachable(struct net *net, const union ip_addr *hop)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &net->socks)
+	{
+		struct net_sock *sock = container_of(pos, struct net_sock, all);
+		const union ip_addr *to;
+
+		if (sock->type == SOCK_STREAM) {
+			tcp_host_unreachable(sock, hop);
+			continue;
+		}
+		if (!sock->connected || ip_is_local(net, &sock->remote))
+			continue;
+		to = ip_next_hop(net, &sock->remote);
+		if (to != NULL && ip_addr_equal(to, hop))
+			sock_set_error(sock, EHOSTUNREACH);
+	}
+}
+
 void sock_wait_tx(struct net_sock *sock)
 {
 	if (list_empty(&sock->wait))

@@ -218,6 +218,8 @@ int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 /* True for addresses that this instance answers to. */
 bool ip_is_local(const struct net *net, const union ip_addr *addr);
 bool ip_is_broadcast(const struct net *net, const union ip_addr *addr);
+/* The neighbour that leads to a unicast address not of this instance, or NULL. */
+const union ip_addr *ip_next_hop(const struct net *net, const union ip_addr *dst);
 void ip_input(struct net *net, struct pkt *pkt, uint16_t type);
 
 struct ip_out {
@@ -287,6 +289,8 @@ uint32_t ip_header_rebuild(const struct ip_info *info, uint8_t *at);
 
 void tcp_input(struct net *net, struct pkt *pkt, const struct ip_info *info);
 void tcp_error(struct net *net, const struct icmp_error *error);
+/* The next hop does not answer: ends an attempt to connect through it. */
+void tcp_host_unreachable(struct net_sock *sock, const union ip_addr *hop);
 void tcp_ready(struct net_sock *sock); /* there is room in the TX ring again */
 
 /* ---- sock.c: what all sockets share ---- */
@@ -294,6 +298,8 @@ void tcp_ready(struct net_sock *sock); /* there is room in the TX ring again */
 int net_error_take(struct net_sock *sock);
 void sock_event(struct net_sock *sock, uint32_t events);
 void sock_set_error(struct net_sock *sock, int error);
+/* Nobody answers for this next hop: those who are waiting for it hear so. */
+void sock_host_unreachable(struct net *net, const union ip_addr *hop);
 /* Waits for room in the TX ring: net_poll will send a POLLOUT event. */
 void sock_wait_tx(struct net_sock *sock);
 void sock_name_out(const struct net_sock *sock, const union ip_addr *addr, uint16_t port,

@@ -416,6 +416,14 @@ void tcp_error(struct net *net, const struct icmp_error *error)
 	/* RFC 5461: established connections outlive what routers say */
 }
 
+void tcp_host_unreachable(struct net_sock *sock, const union ip_addr *hop)
+{
+	struct tcp_sock *ts = tcp_of(sock);
+
+	if (ts->state == TCP_SYN_SENT && !ts->lo && ip_addr_equal(&ts->hop, hop))
+		tcp_done(ts, EHOSTUNREACH);
+}
+
 void tcp_ready(struct net_sock *sock)
 {
 	struct tcp_sock *ts = tcp_of(sock);

@@ -8,7 +8,8 @@
 int wire_ip4_parse(const uint8_t *data, size_t bytes, size_t packet_bytes, struct ip_info *ret_info)
 {
 	const struct wire_ip4 *ip = (const void *)data;
-	uint32_t header, total, frag;
+	uint32_t header, total, frag, w[5];
+	uint64_t sum;
 
 	if (bytes < IP4_BYTES || ip->version_ihl >> 4 != 4)
 		return -1;
@@ -16,7 +17,11 @@ int wire_ip4_parse(const uint8_t *data, size_t bytes, size_t packet_bytes, struc
 	total = be16(ip->total_bytes);
 	if (header < IP4_BYTES || header > bytes || total < header || total > packet_bytes)
 		return -1;
-	if (csum_fold(csum_add(0, data, header)) != 0xffff)
+	__builtin_memcpy(w, data, sizeof(w));
+	sum = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+	if (header > IP4_BYTES)
+		sum = csum_add(sum, data + IP4_BYTES, header - IP4_BYTES);
+	if (csum_fold(sum) != 0xffff)
 		return -1;
 	frag = be16(ip->frag);
 	*ret_info = (struct ip_info){
