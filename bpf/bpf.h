@@ -62,7 +62,10 @@ int ebpf_object_open(const void *elf, size_t size, char *log, size_t log_size,
  */
 int ebpf_object_verify(struct ebpf_object *obj, char *log, size_t log_size);
 
-/* Makes a verified object runnable. -EACCES if it was not verified. */
+/*
+ * Makes a verified object runnable. -EACCES if it was not verified, -ENOTSUP if it has programs for
+ * Linux (socket, tc, xdp), which are only verified here.
+ */
 int ebpf_object_prepare(struct ebpf_object *obj, enum ebpf_engine engine);
 
 /* All three steps with EBPF_ENGINE_AUTO. */
@@ -142,7 +145,8 @@ int ebpf_object_disasm(const struct ebpf_object *obj, const char *name, char *bu
 
 /*
  * For the public conformance suite only: runs @count bare instructions (8 bytes each) that are
- * trusted and not verified, with r1 = @memory and r2 = @memory_size. -EINVAL if they are malformed.
+ * trusted and not verified, with r1 = @memory and r2 = @memory_size. -EINVAL if they are malformed
+ * or call helpers that are not there.
  */
 int ebpf_run_trusted(const void *insns, size_t count, enum ebpf_engine engine, void *memory,
 		     size_t memory_size, uint64_t *ret_r0);

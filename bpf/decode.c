@@ -124,6 +124,8 @@ static const char *check_lddw(const struct ebpf_insn *insns, size_t count, size_
 		return "64-bit constant of an unknown kind";
 	if (pc + 1 >= count)
 		return "64-bit constant without its second half";
+	if (insn.src == EBPF_LDDW_MAP && insns[pc + 1].imm)
+		return "a map with an offset";
 	if (insns[pc + 1].code || insns[pc + 1].dst || insns[pc + 1].src || insns[pc + 1].off)
 		return "64-bit constant whose second half has a field set that it does not use";
 	return NULL;

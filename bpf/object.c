@@ -79,11 +79,15 @@ static int compile_all(struct ebpf_object *obj)
 int ebpf_object_prepare(struct ebpf_object *obj, enum ebpf_engine engine)
 {
 	int err = -ENOTSUP;
+	uint32_t i;
 
 	if (!obj->verified)
 		return -EACCES;
 	if (obj->prepared)
 		return -EALREADY;
+	for (i = 0; i < obj->prog_count; i++)
+		if (!obj->progs[i].type->runnable)
+			return -ENOTSUP;
 	if (engine != EBPF_ENGINE_INTERPRETER)
 		err = compile_all(obj);
 	if (err && (err != -ENOTSUP || engine == EBPF_ENGINE_COMPILER))
@@ -258,6 +262,19 @@ struct ebpf_map *ebpf_instance_map_at(const struct ebpf_instance *inst, uint32_t
 	return index < inst->obj->map_count ? inst->env.slot[index].map : NULL;
 }
 
+/* Does it call only helpers that are there? */
+static bool calls_are_known(const struct ebpf_insn *insns, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (ebpf_is_call(insns[i]) && insns[i].src == EBPF_CALL_HELPER &&
+		    (insns[i].imm <= 0 || insns[i].imm >= EBPF_HELPERS ||
+		     !ebpf_helpers[insns[i].imm].fn))
+			return false;
+	return true;
+}
+
 int ebpf_run_trusted(const void *insns, size_t count, enum ebpf_engine engine, void *memory,
 		     size_t memory_size, uint64_t *ret_r0)
 {
@@ -273,6 +290,8 @@ int ebpf_run_trusted(const void *insns, size_t count, enum ebpf_engine engine, v
 		return -ENOMEM;
 	memcpy(code.insns, insns, count * sizeof(*code.insns));
 	err = ebpf_insns_check(code.insns, count, &index, &reason);
+	if (!err && !calls_are_known(code.insns, count))
+		err = -EINVAL;
 	if (!err && engine != EBPF_ENGINE_INTERPRETER)
 		err = ebpf_jit_compile(&obj, &code);
 	if (!err && code.native)

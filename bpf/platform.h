@@ -57,6 +57,7 @@ struct ebpf_prog_type {
 	const uint8_t *helpers;              /* allowed ones, ends with 0 */
 	bool packet_writable;
 	uint32_t cost_max; /* instructions on the longest path */
+	bool runnable;     /* else only verified: it is for Linux to run */
 };
 
 /* NULL: no such type. */

@@ -205,16 +205,16 @@ int verify_exit(struct verifier *v)
 {
 	struct vframe *callee = vstate_top(&v->now);
 	struct vreg result = callee->regs[0];
-	int err = verify_reads(v, 0);
+	int err;
 
-	if (err)
-		return err;
 	if (v->now.depth == 0) {
-		if (vreg_is_pointer(&result))
-			return verify_fail(v, "return a verdict",
-					   "the program would return a pointer");
-		return 1;
+		err = verify_reads(v, 0);
+		if (!err && vreg_is_pointer(&result))
+			err = verify_fail(v, "return a verdict",
+					  "the program would return a pointer");
+		return err ? err : 1;
 	}
+	/* a function may return nothing: then its caller must not read r0 */
 	if (result.type == V_STACK)
 		return verify_fail(v, "return a number",
 				   "a function would return a pointer to a stack");

@@ -127,8 +127,8 @@ static int context_store(struct verifier *v, const struct vreg *base, struct ebp
 	int64_t off = base->off + insn.off;
 	const struct ebpf_ctx_field *field = find_field(v->type, off, size);
 
-	if (!field || !field->writable || field->kind != FIELD_SCALAR || size != field->size)
-		return verify_fail(v, "only fields that the platform declares writable, whole",
+	if (!field || !field->writable || field->kind != FIELD_SCALAR)
+		return verify_fail(v, "only fields that the platform declares writable",
 				   "the context would be changed at %lld", (long long)off);
 	if (vreg_is_pointer(value))
 		return verify_fail(v, "store numbers only",

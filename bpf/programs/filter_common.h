@@ -29,7 +29,7 @@ static __always_inline int drop(enum leat_counter reason)
 	return LEAT_DROP;
 }
 
-/* value & mask, even where the compiler knows that it changes nothing: the verifier may not know. */
+/* value & mask, even where the compiler knows that it changes nothing: the verifier may not. */
 #ifdef __bpf__
 #define masked(value, mask)                                                                        \
 	({                                                                                         \

@@ -446,8 +446,6 @@ static bool step_return(struct machine *m)
 	struct frame *frame = &m->frames[m->depth];
 	int i;
 
-	if (m->regs[0].tag == T_NONE)
-		return found(m, "function returns nothing");
 	if (m->regs[0].tag == T_STACK)
 		return found(m, "function returns its stack");
 	m->depth--;
