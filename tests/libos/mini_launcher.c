@@ -18,6 +18,7 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -306,6 +307,7 @@ static int leatd_run(const struct options *opt, void *window, int bell, pid_t pi
 		if (ppoll(&pfd, 1, &ts, NULL) > 0 && read(bell, &rings, sizeof(rings)) < 0)
 			die("doorbell");
 	}
+	kill(-pid, SIGKILL); /* what is left of it, as the real launcher does by uid */
 	if (opt->statistics)
 		fprintf(stderr, "calls %lu traps %lu forks %lu arena %lu KiB store %lu KiB\n",
 			abi->calls, abi->traps, abi->forks, abi->arena_bytes >> 10,
@@ -393,6 +395,7 @@ int main(int argc, char **argv)
 	pid = fork();
 	if (pid < 0)
 		die("fork");
+	setpgid(pid, 0); /* in both, so that it is done when either goes on */
 	if (pid == 0)
 		instance_run(&opt, &image, window_fd, control_fd, bell);
 	return leatd_run(&opt, window, bell, pid);
