@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int reply_failed(uint32_t instance, enum launcher_stage stage, int error)
@@ -121,6 +122,19 @@ static int handle_setup(struct launcher *launcher, const struct message *msg)
 	return message_send(LAUNCHER_FD, &ready, -1);
 }
 
+/* The child is ours and not reaped, so that its pid is still its own. */
+static int report_started(uint32_t instance, pid_t pid)
+{
+	struct launcher_reply reply = {
+		.msg.type = LAUNCHER_STARTED, .instance = instance, .pid = (uint32_t)pid};
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
+	int r = message_send(LAUNCHER_FD, &reply, pidfd);
+
+	if (pidfd >= 0)
+		close(pidfd);
+	return r;
+}
+
 static int handle_start(struct launcher *launcher, const struct message *msg)
 {
 	const struct launcher_start *req = (const struct launcher_start *)msg->head;
@@ -142,7 +156,7 @@ static int handle_start(struct launcher *launcher, const struct message *msg)
 		return reply_failed(req->block.instance, STAGE_FORK, r);
 	}
 	children_started(req->block.instance, pid);
-	return 0;
+	return report_started(req->block.instance, pid);
 }
 
 static int handle_kill(const struct message *msg)
@@ -220,7 +234,6 @@ static int signals_prepare(void)
 	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 ||
 	    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return -errno;
-	setsid(); /* fails only for a leader, which is as good */
 	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

@@ -12,7 +12,8 @@
  *   SETUP (control, doorbells) -> maps the control page, keeps the doorbells
  *                              <- READY or FAILED
  *   START (stdio, ...)         -> forks
- *                              <- FAILED (stage, errno) or EXITED (wait status), then GONE
+ *                              <- STARTED (pidfd), then FAILED (stage, errno) or EXITED (wait
+ *                                 status), then GONE; FAILED alone: the request was refused
  *   KILL                       -> kills every process of that instance's uid
  */
 #pragma once
@@ -37,6 +38,7 @@ enum launcher_type {
 	LAUNCHER_START,
 	LAUNCHER_KILL,
 	LAUNCHER_READY,
+	LAUNCHER_STARTED,
 	LAUNCHER_FAILED,
 	LAUNCHER_EXITED,
 	LAUNCHER_GONE,
@@ -95,15 +97,15 @@ struct launcher_kill {
 	uint32_t pad;
 };
 
-/* READY, FAILED, EXITED, GONE. */
+/* READY, STARTED, FAILED, EXITED, GONE. */
 struct launcher_reply {
-	struct launcher_msg msg; /* fds: the listener, in the answer to INIT */
+	struct launcher_msg msg; /* fds: READY after INIT: the listener; STARTED: the pidfd */
 	uint32_t instance;       /* 0: about INIT or SETUP */
 	uint32_t stage;          /* FAILED: enum launcher_stage */
 	int32_t error;           /* FAILED: errno */
 	int32_t status;          /* EXITED: wait(2) status word */
 	uint32_t detail;         /* FAILED: which volume */
-	uint32_t pid;            /* EXITED: host pid of the first process */
+	uint32_t pid;            /* STARTED, EXITED: host pid of the first process */
 };
 
 /* How far a start came; the name is what could not be done. */

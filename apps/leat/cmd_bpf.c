@@ -2,7 +2,7 @@
  * leat bpf verify|disasm|run|bench|conformance: the verifier, the disassembler and both engines on
  * a file, in this process. Needs no daemon and no privileges.
  */
-#include "cmd_bpf.h"
+#include "apps/leat/cmd_bpf.h"
 
 #include "bpf/bpf.h"
 #include "leat/abi/filter.h"
@@ -30,7 +30,7 @@ struct options {
 	const char *packet; /* hex */
 };
 
-static int usage(void)
+static int usage_to(FILE *out)
 {
 	fputs("usage: leat bpf verify [--json] FILE\n"
 	      "       leat bpf disasm FILE [PROGRAM]\n"
@@ -38,8 +38,13 @@ static int usage(void)
 	      "       leat bpf bench [--json] [--packet HEX] FILE\n"
 	      "       leat bpf conformance [--engine E] [MEMORY-HEX] < PROGRAM-HEX\n"
 	      "E is interpreter or compiler; PROGRAM a section or a function.\n",
-	      stderr);
-	return 2;
+	      out);
+	return out == stdout ? 0 : 2;
+}
+
+static int usage(void)
+{
+	return usage_to(stderr);
 }
 
 static double now_us(void)
@@ -469,6 +474,8 @@ int cmd_bpf(int argc, char **argv)
 
 	if (argc < 2)
 		return usage();
+	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
+		return usage_to(stdout);
 	argc--;
 	argv++;
 	optind = 0;

@@ -12,6 +12,7 @@
 
 #define SCAN_BUDGET 64U /* frames from one queue in one round */
 #define DEFERRED_MAX 64U
+#define SAMPLE_EVERY_NS 5000U /* what granted vcpus do is sampled so often at least */
 
 struct deferred {
 	unsigned nr_wakes;
@@ -230,6 +231,26 @@ static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_n
 	return n;
 }
 
+/*
+ * Is there anything to do for this core? Looked at without its lock: who polls may be taken off its
+ * own core at any time, and should hold the lock as seldom as can be when that happens.
+ */
+static bool scan_due(struct dp_core *core, unsigned places, uint64_t now_ns)
+{
+	uint64_t scanned_ns = atomic_load_explicit(&core->scanned_ns, memory_order_relaxed);
+
+	if (now_ns > scanned_ns && now_ns - scanned_ns > SAMPLE_EVERY_NS)
+		return true;
+	for (unsigned i = 0; i < places; i++) {
+		struct dp_vcpu *vcpu =
+			atomic_load_explicit(&core->granted[i], memory_order_acquire);
+
+		if (vcpu && (has_parked(vcpu) || dpu_txq_pending(vcpu->inst->port, vcpu->index)))
+			return true;
+	}
+	return false;
+}
+
 /* Serves the rings of all who hold the core. Returns how much there was to do. */
 unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns)
 {
@@ -238,8 +259,10 @@ unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns)
 
 	own_core = by_core;
 	if (atomic_load_explicit(&core->nr_granted, memory_order_relaxed) == 0 ||
+	    !scan_due(core, places, now_ns) ||
 	    atomic_exchange_explicit(&core->scan_lock, 1, memory_order_acquire))
 		return 0;
+	atomic_store_explicit(&core->scanned_ns, now_ns, memory_order_relaxed);
 	for (unsigned i = 0; i < places; i++) {
 		struct dp_vcpu *vcpu =
 			atomic_load_explicit(&core->granted[i], memory_order_acquire);

@@ -64,6 +64,7 @@ struct dp_core {
 	pthread_t thread;
 	bool running;
 	atomic_uint scan_lock;
+	_Atomic(uint64_t) scanned_ns;
 	_Atomic(struct dp_vcpu *) granted[DP_MAX_GRANTED];
 	atomic_uint nr_places; /* one past the highest place ever used */
 	_Atomic(uint32_t) nr_granted;

@@ -24,7 +24,7 @@
 #define UPLINK_ACTIVE_NS 100000U /* read the uplink in every round so long after the last frame */
 #define UPLINK_EVERY_NS 20000U   /* else so often while we are awake */
 #define UPLINK_BUDGET 32U
-#define ASSISTED_NS 200000U /* a held core whose rings another one polls looks so often */
+#define ASSISTED_NS 50000U /* a held core whose rings another one polls looks so often */
 #define NAP_MIN_NS 50000U   /* timer of a sleeping thread whose core is held */
 #define NAP_MAX_NS 400000U
 #define YIELD_LONG_NS 300000U    /* a yield that took so long met somebody who does not give way */

@@ -76,8 +76,9 @@ static int send_message(int fd, void *message, size_t size, enum launcher_type t
 	return sendmsg(fd, &hdr, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int receive(struct launch *launch, int flags, struct launcher_reply *ret_reply)
+int launch_receive(struct launch *launch, bool wait, struct launcher_reply *ret_reply, int *ret_fd)
 {
+	int flags = wait ? 0 : MSG_DONTWAIT, fd = -1;
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 	struct launcher_reply reply;
 	struct iovec iov = {.iov_base = &reply, .iov_len = sizeof(reply)};
@@ -96,22 +97,25 @@ static int receive(struct launch *launch, int flags, struct launcher_reply *ret_
 		return 0;
 	struct cmsghdr *c = CMSG_FIRSTHDR(&hdr);
 	if (c && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&launch->listener, CMSG_DATA(c), sizeof(int));
-	if (n != sizeof(reply) || reply.msg.magic != LAUNCHER_MAGIC)
+		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	if (n != sizeof(reply) || reply.msg.magic != LAUNCHER_MAGIC) {
+		if (fd >= 0)
+			close(fd);
 		return -EBADMSG;
+	}
 	*ret_reply = reply;
+	*ret_fd = fd;
 	return 1;
-}
-
-int launch_receive(struct launch *launch, bool wait, struct launcher_reply *ret_reply)
-{
-	return receive(launch, wait ? 0 : MSG_DONTWAIT, ret_reply);
 }
 
 static int wait_ready(struct launch *launch, enum launcher_stage *ret_stage)
 {
 	struct launcher_reply reply;
-	int r = receive(launch, 0, &reply);
+	int fd = -1;
+	int r = launch_receive(launch, true, &reply, &fd);
+
+	if (fd >= 0)
+		launch->listener = fd;
 
 	*ret_stage = STAGE_REQUEST;
 	if (r <= 0)

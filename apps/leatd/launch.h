@@ -68,8 +68,11 @@ struct launch_request {
 int launch_start(struct launch *launch, const struct launch_request *req);
 int launch_kill(struct launch *launch, uint32_t instance);
 
-/* One reply: 1, 0: the launcher is gone, -EAGAIN: nothing there. */
-int launch_receive(struct launch *launch, bool wait, struct launcher_reply *ret_reply);
+/*
+ * One reply: 1, 0: the launcher is gone, -EAGAIN: nothing there.  *ret_fd is its descriptor, now
+ * the caller's, or -1.
+ */
+int launch_receive(struct launch *launch, bool wait, struct launcher_reply *ret_reply, int *ret_fd);
 
 /* Ends the launcher and with it all instances; waits for it. */
 void launch_finish(struct launch *launch);

@@ -1,0 +1,15 @@
+/*
+ * paths.h - where Leat's own files are: beside the running executable, in the build tree or installed.
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* The state directory: $LEAT_STATE_DIR, or /run/leat. */
+const char *paths_state_dir(void);
+
+/* leatd, leat-launcher, leat-image: 0 or -ENOENT, -ENAMETOOLONG. */
+int paths_find_program(const char *name, char *ret_path, size_t size);
+
+/* A filter of the base library, e.g. "antispoof.bpf.o". */
+int paths_find_filter(const char *name, char *ret_path, size_t size);

@@ -1,0 +1,275 @@
+/*
+ * cmd_run.c - leat run: makes the request, hands over descriptors, and stands for the program until
+ * it ends: its signals, its exit status.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "apps/common/parse.h"
+#include "apps/leat/leat.h"
+#include "apps/leat/run.h"
+
+static const char help[] =
+	"usage: leat run [OPTION]... [--] PROGRAM [ARG]...\n"
+	"Runs PROGRAM in an instance of its own. It sees the host's files (or --rootfs), may write\n"
+	"anywhere, and the host sees nothing of that but what goes to a volume.\n"
+	"\n"
+	"      --name NAME       name for ps, inspect, stop, ...\n"
+	"  -d, --detach          run in the background; leat logs NAME shows what it prints\n"
+	"      --cpus N          cores it may use at once (all)\n"
+	"      --memory SIZE     limit, e.g. 512M\n"
+	"      --ip ADDRESS      in 10.99.0.0/16 (any free one)\n"
+	"  -p, --publish [IP:]HOST:GUEST[/udp]\n"
+	"                        forward a port of the host; IP is 127.0.0.1\n"
+	"  -v, --volume SRC:DST[:ro]\n"
+	"                        directory of the host at DST\n"
+	"  -e, --env NAME[=VALUE] set, or pass on; PATH, HOME, USER, TERM, TZ, LANG and LC_* are\n"
+	"                        passed on anyway\n"
+	"  -w, --workdir DIR     working directory (the current one)\n"
+	"      --rootfs DIR      / of the instance (the host's)\n"
+	"      --filter FILE     eBPF filter of its queues: an object, default, or none (no network)\n"
+	"      --tag NAME=VALUE  shown by inspect\n"
+	"      --hostname NAME   (the instance's name)\n"
+	"      --trace           print system calls on stderr\n"
+	"      --help\n";
+
+enum {
+	OPT_NAME = 256,
+	OPT_CPUS,
+	OPT_MEMORY,
+	OPT_IP,
+	OPT_ROOTFS,
+	OPT_FILTER,
+	OPT_TAG,
+	OPT_HOSTNAME,
+	OPT_TRACE,
+	OPT_HELP,
+};
+
+static const struct option options[] = {
+	{ "name", required_argument, NULL, OPT_NAME },	     { "detach", no_argument, NULL, 'd' },
+	{ "cpus", required_argument, NULL, OPT_CPUS },	     { "memory", required_argument, NULL, OPT_MEMORY },
+	{ "ip", required_argument, NULL, OPT_IP },	     { "publish", required_argument, NULL, 'p' },
+	{ "volume", required_argument, NULL, 'v' },	     { "env", required_argument, NULL, 'e' },
+	{ "workdir", required_argument, NULL, 'w' },	     { "rootfs", required_argument, NULL, OPT_ROOTFS },
+	{ "filter", required_argument, NULL, OPT_FILTER },   { "tag", required_argument, NULL, OPT_TAG },
+	{ "hostname", required_argument, NULL, OPT_HOSTNAME }, { "trace", no_argument, NULL, OPT_TRACE },
+	{ "help", no_argument, NULL, OPT_HELP },	     { NULL, 0, NULL, 0 },
+};
+
+static int set_text(struct run_request *run, const char *key, const char *text)
+{
+	json_object_set_new(run->json, key, json_string(text));
+	return 0;
+}
+
+static int set_cpus(struct run_request *run, const char *text)
+{
+	uint64_t n;
+
+	if (parse_number(text, 1, 32, &n) < 0)
+		return leat_error("cannot use --cpus %s: a number from 1 to 32", text);
+	json_object_set_new(run->json, "cpus", json_integer((json_int_t)n));
+	return 0;
+}
+
+static int set_memory(struct run_request *run, const char *text)
+{
+	uint64_t bytes;
+
+	if (parse_size(text, &bytes) < 0 || bytes < (4U << 20))
+		return leat_error("cannot use --memory %s: a size of at least 4M, e.g. 512M or 2G", text);
+	json_object_set_new(run->json, "memory", json_integer((json_int_t)bytes));
+	return 0;
+}
+
+static int add_port(struct run_request *run, const char *text)
+{
+	struct publish publish;
+
+	if (parse_publish(text, &publish) < 0)
+		return leat_error("cannot use -p %s: [IP:]HOST:GUEST[/udp], e.g. 8080:80", text);
+	json_array_append_new(json_object_get(run->json, "ports"), json_string(text));
+	return 0;
+}
+
+static int add_tag(struct run_request *run, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	char name[128];
+
+	if (equals == NULL || equals == text || (size_t)(equals - text) >= sizeof(name))
+		return leat_error("cannot use --tag %s: NAME=VALUE", text);
+	snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
+	json_object_set_new(json_object_get(run->json, "tags"), name, json_string(equals + 1));
+	return 0;
+}
+
+static int option_take(struct run_request *run, int option, char *value)
+{
+	switch (option) {
+	case OPT_NAME:
+		return parse_name_ok(value) ? set_text(run, "name", value) :
+					      leat_error("cannot use --name %s: letters, digits, '_', '.' and "
+							 "'-', at most %u", value, NAME_LEN_MAX);
+	case 'd':
+		run->detach = true;
+		return 0;
+	case OPT_CPUS:
+		return set_cpus(run, value);
+	case OPT_MEMORY:
+		return set_memory(run, value);
+	case OPT_IP:
+		return set_text(run, "ip", value);
+	case 'p':
+		return add_port(run, value);
+	case 'v':
+		return run_add_volume(run, value);
+	case 'e':
+		return run_add_env(run, value);
+	case 'w':
+		run->workdir = value;
+		return 0;
+	case OPT_ROOTFS:
+		run->rootfs = value;
+		return 0;
+	case OPT_FILTER:
+		return run_set_filter(run, value);
+	case OPT_TAG:
+		return add_tag(run, value);
+	case OPT_HOSTNAME:
+		return set_text(run, "hostname", value);
+	case OPT_TRACE:
+		json_object_set_new(run->json, "trace", json_true());
+		return 0;
+	default:
+		return leat_error("see leat run --help");
+	}
+}
+
+/* ---- the foreground ---- */
+
+static int signals_open(void)
+{
+	static const int forwarded[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
+		sigaddset(&set, forwarded[i]);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -1;
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static void signal_forward(int fd, int signal_fd, const char *name)
+{
+	struct signalfd_siginfo info;
+	json_t *request;
+
+	if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	request = json_pack("{s:s, s:s, s:i, s:b}", "op", "signal", "name", name, "signal", (int)info.ssi_signo,
+			    "quiet", 1);
+	channel_send(fd, request, NULL, 0);
+	json_decref(request);
+}
+
+/* The exit code that leatd's message means; the user is told what Leat has to say. */
+static int end_take(json_t *message)
+{
+	const char *error = json_string_value(json_object_get(message, "error"));
+	const char *reason = json_string_value(json_object_get(message, "reason"));
+
+	if (error != NULL)
+		return leat_error("%s", error);
+	if (reason != NULL && *reason != '\0') {
+		leat_error("the instance was ended: %s", reason);
+		return EXIT_LEAT;
+	}
+	return exit_code_of((int)json_integer_value(json_object_get(message, "status")));
+}
+
+static int foreground(int fd, int signal_fd, const char *name)
+{
+	struct pollfd fds[2] = { { .fd = fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+	int unused[CHANNEL_FDS_MAX], code, r;
+	unsigned nr;
+	json_t *message;
+
+	for (;;) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return leat_error("cannot wait: %s", strerror(errno));
+		if (fds[1].revents != 0)
+			signal_forward(fd, signal_fd, name);
+		if (fds[0].revents == 0)
+			continue;
+		r = channel_receive(fd, true, &message, unused, &nr);
+		if (r <= 0)
+			return leat_error("leatd has ended, and the instance with it");
+		code = end_take(message);
+		json_decref(message);
+		return code;
+	}
+}
+
+static int run_send(struct run_request *run)
+{
+	int fd = daemon_connect(true), signal_fd = -1, code = EXIT_LEAT;
+	const char *name;
+	json_t *answer;
+
+	if (fd < 0)
+		return EXIT_LEAT;
+	if (!run->detach)
+		signal_fd = signals_open();
+	answer = daemon_call(fd, run->json, run->fds, run->nr_fds, NULL, NULL);
+	if (answer != NULL) {
+		name = json_string_value(json_object_get(answer, "name"));
+		if (run->detach) {
+			puts(name != NULL ? name : "");
+			code = 0;
+		} else {
+			code = foreground(fd, signal_fd, name);
+		}
+		json_decref(answer);
+	}
+	close(fd);
+	return code;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_request run;
+	int option, code = 0;
+
+	run_init(&run);
+	while (code == 0 && (option = getopt_long(argc, argv, "+dp:v:e:w:", options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			fputs(help, stdout);
+			run_finish(&run);
+			return 0;
+		}
+		code = option_take(&run, option, optarg);
+	}
+	if (code == 0 && optind >= argc)
+		code = leat_error("no program given; leat run -- PROGRAM [ARG]...");
+	if (code == 0)
+		code = run_prepare(&run, argv + optind);
+	if (code == 0)
+		code = run_send(&run);
+	run_finish(&run);
+	return code;
+}

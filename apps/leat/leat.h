@@ -1,0 +1,45 @@
+/*
+ * leat.h - what leat's sub-commands share: the way to leatd, errors, and the table of commands.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "apps/common/channel.h"
+
+#define EXIT_LEAT 125 /* Leat's own failure; 126, 127 and 128+n are the program's */
+
+/* Prints "leat: ..." and returns EXIT_LEAT. */
+int leat_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * A connection to leatd; with `start` one is started if none runs.  -1: the user has been told.
+ */
+int daemon_connect(bool start);
+
+/* As daemon_connect(false), without a word: a negative errno when none runs. */
+int daemon_probe(void);
+
+/*
+ * Sends a request and takes its answer.  NULL: it failed, and the user has been told; else the
+ * answer, and its descriptors in fds (CHANNEL_FDS_MAX; may be NULL).
+ */
+json_t *daemon_call(int fd, const json_t *request, const int *send_fds, unsigned nr_send, int *ret_fds,
+		    unsigned *ret_nr_fds);
+
+/* Connects to a running leatd, calls, closes.  Takes the request's reference. */
+json_t *daemon_ask(json_t *request, int *ret_fds, unsigned *ret_nr_fds);
+
+/* A wait(2) status word as an exit code. */
+int exit_code_of(int status);
+
+/* Options of a sub-command whose only ones are --help and flags: see each cmd_*.c. */
+int cmd_run(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
+int cmd_filter(int argc, char **argv);

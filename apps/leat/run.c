@@ -1,0 +1,275 @@
+/*
+ * run.c - makes a run request.  leat opens everything itself, with the rights of its user: leatd
+ * opens no path that a caller names.
+ */
+#include "apps/leat/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "apps/common/parse.h"
+#include "apps/leat/leat.h"
+
+extern char **environ;
+
+/* Passed on to the program when they are set here. */
+static const char *const env_inherited[] = { "PATH", "HOME", "USER", "LOGNAME", "TERM", "TZ", "LANG" };
+
+void run_init(struct run_request *run)
+{
+	*run = (struct run_request){ .json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:[]}", "op", "run",
+						       "filter", "default", "fds", "volumes", "ports", "tags",
+						       "env") };
+}
+
+void run_finish(struct run_request *run)
+{
+	for (unsigned i = 0; i < run->nr_fds; i++)
+		if (run->fds[i] > 2)
+			close(run->fds[i]);
+	json_decref(run->json);
+}
+
+static int fd_put(struct run_request *run, int fd)
+{
+	if (run->nr_fds == CHANNEL_FDS_MAX)
+		return -1;
+	run->fds[run->nr_fds] = fd;
+	return (int)run->nr_fds++;
+}
+
+static void role_put(struct run_request *run, const char *role, int fd)
+{
+	json_object_set_new(json_object_get(run->json, "fds"), role, json_integer(fd_put(run, fd)));
+}
+
+int run_add_volume(struct run_request *run, char *text)
+{
+	json_t *volumes = json_object_get(run->json, "volumes");
+	char shown[PATH_MAX];
+	struct volume volume;
+	struct stat st;
+	int fd;
+
+	snprintf(shown, sizeof(shown), "%s", text);
+	if (parse_volume(text, &volume) < 0)
+		return leat_error("cannot use -v %s: SRC:DST[:ro], with an absolute DST", shown);
+	if (json_array_size(volumes) >= 32)
+		return leat_error("cannot use -v %s: at most 32 volumes", shown);
+	fd = open(volume.src, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return leat_error("cannot open the volume %s: %s", volume.src, strerror(errno));
+	if (fstat(fd, &st) < 0 || !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))) {
+		close(fd);
+		return leat_error("cannot use the volume %s: not a directory or a regular file", volume.src);
+	}
+	json_array_append_new(volumes, json_pack("{s:i, s:s, s:b}", "fd", fd_put(run, fd), "dst", volume.dst,
+						 "ro", volume.read_only));
+	return 0;
+}
+
+/* NAME=VALUE, or NAME with the value that it has here (nothing if it has none). */
+int run_add_env(struct run_request *run, const char *text)
+{
+	json_t *env = json_object_get(run->json, "env");
+	const char *value;
+
+	if (text[0] == '=' || text[0] == '\0')
+		return leat_error("cannot use -e %s: NAME=VALUE or NAME", text);
+	if (strchr(text, '=') != NULL) {
+		json_array_append_new(env, json_string(text));
+		return 0;
+	}
+	value = getenv(text);
+	if (value != NULL)
+		json_array_append_new(env, json_sprintf("%s=%s", text, value));
+	return 0;
+}
+
+int run_set_filter(struct run_request *run, const char *text)
+{
+	int fd;
+
+	if (strcmp(text, "none") == 0 || strcmp(text, "default") == 0) {
+		json_object_set_new(run->json, "filter", json_string(text));
+		return 0;
+	}
+	fd = open(text, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return leat_error("cannot open the filter %s: %s", text, strerror(errno));
+	json_object_set_new(run->json, "filter", json_string("object"));
+	role_put(run, "filter", fd);
+	return 0;
+}
+
+/* ---- environment ---- */
+
+static bool env_has(const json_t *env, const char *name, size_t len)
+{
+	size_t i;
+	json_t *entry;
+
+	json_array_foreach(env, i, entry)
+	{
+		const char *text = json_string_value(entry);
+
+		if (strncmp(text, name, len) == 0 && text[len] == '=')
+			return true;
+	}
+	return false;
+}
+
+static bool env_is_inherited(const char *entry, size_t len)
+{
+	if (strncmp(entry, "LC_", 3) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(env_inherited) / sizeof(env_inherited[0]); i++)
+		if (strlen(env_inherited[i]) == len && strncmp(entry, env_inherited[i], len) == 0)
+			return true;
+	return false;
+}
+
+static void env_inherit(struct run_request *run)
+{
+	json_t *env = json_object_get(run->json, "env");
+
+	for (char **e = environ; *e != NULL; e++) {
+		size_t len = strcspn(*e, "=");
+
+		if (env_is_inherited(*e, len) && !env_has(env, *e, len)) {
+			json_t *text = json_string(*e);
+
+			if (text != NULL) /* not UTF-8: left out */
+				json_array_append_new(env, text);
+		}
+	}
+}
+
+/* ---- descriptors ---- */
+
+static int stdio_put(struct run_request *run)
+{
+	static const char *const roles[] = { "stdin", "stdout", "stderr" };
+	int null = -1;
+
+	for (int fd = 0; fd < 3; fd++) {
+		bool closed = fcntl(fd, F_GETFD) < 0;
+
+		if (!closed && !(run->detach && fd == 0)) {
+			role_put(run, roles[fd], fd);
+			continue;
+		}
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (null < 0)
+			return leat_error("cannot open /dev/null: %s", strerror(errno));
+		if (null < 3) { /* a closed stdio number: keep it away from others */
+			int moved = fcntl(null, F_DUPFD_CLOEXEC, 3);
+
+			close(null);
+			null = moved;
+		}
+		role_put(run, roles[fd], null);
+	}
+	return 0;
+}
+
+static int root_put(struct run_request *run)
+{
+	const char *root = run->rootfs != NULL ? run->rootfs : "/";
+	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return leat_error("cannot open the root directory %s: %s", root, strerror(errno));
+	role_put(run, "root", fd);
+	return 0;
+}
+
+/* The working directory; with the host's root it may be read, wherever it lies. */
+static int cwd_put(struct run_request *run)
+{
+	char cwd[PATH_MAX] = "/";
+	int fd;
+
+	if (run->workdir != NULL) {
+		if (run->workdir[0] != '/')
+			return leat_error("cannot use --workdir %s: an absolute path", run->workdir);
+		snprintf(cwd, sizeof(cwd), "%s", run->workdir);
+	} else if (run->rootfs == NULL && getcwd(cwd, sizeof(cwd)) == NULL) {
+		strcpy(cwd, "/");
+	}
+	json_object_set_new(run->json, "cwd", json_string(cwd));
+	if (run->rootfs != NULL)
+		return 0;
+	fd = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		role_put(run, "cwd", fd);
+	return 0;
+}
+
+/* The program's file, so that it runs from a directory that the instance's uid cannot enter. */
+static void exec_put(struct run_request *run, const char *program)
+{
+	struct stat st;
+	int fd;
+
+	if (run->rootfs != NULL || strchr(program, '/') == NULL || access(program, X_OK) != 0)
+		return;
+	fd = open(program, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		role_put(run, "exec", fd);
+	else
+		close(fd);
+}
+
+/* ---- limits ---- */
+
+static void limits_put(struct run_request *run)
+{
+	struct rlimit limit;
+	mode_t mask = umask(0);
+
+	umask(mask);
+	json_object_set_new(run->json, "umask", json_integer((json_int_t)mask));
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		json_object_set_new(run->json, "nofile", json_integer((json_int_t)limit.rlim_cur));
+	if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		json_object_set_new(run->json, "stack", json_integer((json_int_t)limit.rlim_cur));
+}
+
+int run_prepare(struct run_request *run, char **argv)
+{
+	json_t *list = json_array();
+	int code;
+
+	for (char **arg = argv; *arg != NULL; arg++) {
+		json_t *text = json_string(*arg);
+
+		if (text == NULL) {
+			json_decref(list);
+			return leat_error("cannot pass the argument '%s': not UTF-8", *arg);
+		}
+		json_array_append_new(list, text);
+	}
+	json_object_set_new(run->json, "argv", list);
+	json_object_set_new(run->json, "program", json_string(argv[0]));
+	json_object_set_new(run->json, "detach", json_boolean(run->detach));
+	env_inherit(run);
+	limits_put(run);
+	code = stdio_put(run);
+	if (code == 0)
+		code = root_put(run);
+	if (code == 0)
+		code = cwd_put(run);
+	if (code == 0)
+		exec_put(run, argv[0]);
+	return code;
+}

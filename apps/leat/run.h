@@ -1,0 +1,29 @@
+/*
+ * run.h - a run request in the making: its JSON and its descriptors.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "apps/common/channel.h"
+
+struct run_request {
+	json_t *json;
+	int fds[CHANNEL_FDS_MAX];
+	unsigned nr_fds;
+	bool detach;
+	const char *workdir;
+	const char *rootfs;
+};
+
+void run_init(struct run_request *run);
+void run_finish(struct run_request *run);
+
+/* All of these return 0, or an exit code after the user has been told. */
+int run_add_volume(struct run_request *run, char *text);
+int run_add_env(struct run_request *run, const char *text);
+int run_set_filter(struct run_request *run, const char *text);
+
+/* The rest: program, environment, working directory, limits, stdio and root. */
+int run_prepare(struct run_request *run, char **argv);

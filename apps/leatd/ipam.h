@@ -1,0 +1,28 @@
+/*
+ * ipam.h - addresses of instances: 10.99.0.0/16, where .0.1 is the uplink.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "apps/leatd/pool.h"
+
+#define IPAM_NETWORK 0x0a630000U /* 10.99.0.0, host order */
+#define IPAM_PREFIX 16U
+#define IPAM_GATEWAY (IPAM_NETWORK | 1U)
+
+struct ipam {
+	struct pool hosts;
+};
+
+int ipam_init(struct ipam *ipam);
+void ipam_finish(struct ipam *ipam);
+
+/* Any free address, network order.  -ENOSPC. */
+int ipam_take(struct ipam *ipam, uint32_t *ret_ip_be);
+/* That one.  -ERANGE: not in the network or not for instances; -EBUSY. */
+int ipam_take_ip(struct ipam *ipam, uint32_t ip_be);
+void ipam_give(struct ipam *ipam, uint32_t ip_be);
+
+/* 02:1e:a7 and the instance's number. */
+void ipam_mac(uint32_t instance, uint8_t ret_mac[6]);

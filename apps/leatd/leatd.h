@@ -1,0 +1,223 @@
+/*
+ * leatd.h - the daemon as one struct, and the parts of its control thread.
+ *
+ * All of this runs on the one control thread; the dataplane's threads are behind dataplane.h.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "apps/common/channel.h"
+#include "apps/common/parse.h"
+#include "apps/leatd/cgroup.h"
+#include "apps/leatd/dataplane.h"
+#include "apps/leatd/image.h"
+#include "apps/leatd/ipam.h"
+#include "apps/leatd/launch.h"
+#include "apps/leatd/loop.h"
+#include "apps/leatd/pool.h"
+#include "apps/leatd/state.h"
+#include "bpf/bpf.h"
+#include "leat/base/list.h"
+
+#define INSTANCE_ID_MAX 0xffffffU /* three bytes of the MAC */
+#define INSTANCE_PORTS_MAX 32U
+#define INSTANCE_NPROC 4096U /* host threads of one instance */
+#define REASON_MAX 256U
+#define EXIT_LEAT 125 /* Leat's own failure */
+
+struct leatd;
+
+/* The log of a detached instance: a pipe that we read, a file with an end. */
+struct output {
+	struct loop_source source; /* the pipe */
+	struct leatd *leatd;
+	uint32_t instance;
+	int file_fd;
+	uint64_t bytes;
+};
+
+enum instance_state {
+	INSTANCE_RUNNING,
+	INSTANCE_EXITED,
+};
+
+struct instance {
+	struct list node;
+	struct leatd *leatd;
+	uint32_t id;
+	char name[NAME_LEN_MAX + 1];
+	enum instance_state state;
+	bool detached;
+	bool removed; /* not listed any more: only the uid is still out */
+	bool gone;    /* no process of the uid is left */
+	json_t *request; /* as it came: for inspect */
+	uint32_t uid_index;
+	uint32_t ip_be;
+	uint32_t tenant;
+	unsigned nr_vcpus;
+	uint64_t memory_bytes;
+	bool has_cgroup;
+	bool writable;
+	const char *filter; /* "default", "none", "object" */
+	struct dp_instance *dp;
+	unsigned ports[INSTANCE_PORTS_MAX]; /* dataplane ids */
+	unsigned nr_ports;
+	uint32_t pid;
+	int status; /* wait(2) status word, when EXITED */
+	char reason[REASON_MAX]; /* why Leat ended it, "" if it ended by itself */
+	uint64_t started_ns, exited_ns; /* CLOCK_MONOTONIC */
+	int64_t started_time;		/* seconds since 1970 */
+	struct loop_timer kill_timer;	/* leat stop's patience */
+	struct loop_timer start_timer;	/* a detached start is answered when the program runs */
+	unsigned start_polls;
+	struct output output;
+};
+
+/* A connection of leat's. */
+struct client {
+	struct list node;
+	struct loop_source source;
+	struct leatd *leatd;
+	struct instance *waiting; /* tell it when this one has ended */
+	bool owner;		  /* its foreground: the instance goes with the connection */
+};
+
+struct leatd {
+	struct loop loop;
+	struct state state;
+	struct image image;
+	struct launch launch;
+	struct loop_source launch_source;
+	struct loop_source listener_source; /* seccomp notifications */
+	struct loop_source control_source;
+	struct loop_source signal_source;
+	struct loop_timer idle_timer;
+	struct pool uids;
+	struct ipam ipam;
+	struct cgroup_root cgroup;
+	int cgroup_error; /* why there is none */
+	struct ebpf_object *default_filter;
+	struct list instances; /* oldest first */
+	struct list clients;
+	uint32_t next_id;
+	unsigned nr_cpus;
+	bool private; /* ends when idle */
+	int exit_code;
+	json_t *tenants; /* names to numbers */
+};
+
+/* ---- instance.c: the life of an instance ---- */
+
+enum fd_role { ROLE_STDIN, ROLE_STDOUT, ROLE_STDERR, ROLE_ROOT, ROLE_EXEC, ROLE_CWD, ROLE_FILTER,
+	       ROLE_COUNT };
+
+/* What a request asks for; texts are the request's. */
+struct instance_spec {
+	json_t *request;
+	const char *name; /* NULL: choose one */
+	const char *program, *cwd, *hostname;
+	char **argv, **envp; /* NULL at the end */
+	unsigned cpus;
+	uint64_t memory_bytes;
+	uint32_t ip_be; /* 0: any */
+	uint32_t umask, nofile;
+	uint64_t stack_bytes;
+	bool detach, trace;
+	const char *filter;
+	uint32_t tenant, tag;
+	int fds[ROLE_COUNT]; /* -1: none */
+	unsigned nr_volumes;
+	struct {
+		int fd;
+		const char *dst;
+		bool read_only;
+	} volumes[ABI_MAX_VOLUMES];
+	unsigned nr_ports;
+	struct publish ports[INSTANCE_PORTS_MAX];
+};
+
+/* On failure `error` holds a sentence for the user ("cannot X: reason"). */
+int instance_create(struct leatd *leatd, const struct instance_spec *spec, char *error,
+		    size_t error_size, struct instance **ret_inst);
+struct instance *instance_find(struct leatd *leatd, const char *name);
+struct instance *instance_by_id(struct leatd *leatd, uint32_t id);
+struct instance *instance_by_uid(struct leatd *leatd, uint32_t uid);
+void instance_signal(struct instance *inst, int sig);
+/* TERM now, KILL after the timeout. */
+void instance_stop(struct instance *inst, uint64_t timeout_ns);
+/* Ended by Leat: the reason is kept and told. */
+void instance_end(struct instance *inst, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+int instance_set_filter(struct instance *inst, const char *kind, int object_fd, char *error,
+			size_t error_size);
+/* Takes an exited one off the list. */
+void instance_remove(struct instance *inst);
+void instance_launcher_ready(struct loop_source *source, uint32_t events);
+unsigned instance_count(const struct leatd *leatd);
+void instances_finish(struct leatd *leatd);
+
+/* ---- filter.c ---- */
+
+/* Reads, verifies and compiles; *ret_object is the caller's.  kind: "default", "none", "object". */
+int filter_load(struct leatd *leatd, const char *kind, int object_fd, char *error,
+		size_t error_size, struct ebpf_object **ret_object);
+/* The default filter, from beside the executable. */
+int filter_load_default(struct leatd *leatd);
+
+/* ---- output.c ---- */
+
+void outputs_clean(struct leatd *leatd);
+/* Makes log and pipe; *ret_write_fd is the instance's end. */
+int output_start(struct output *output, struct leatd *leatd, uint32_t instance, int *ret_write_fd);
+void output_stop(struct output *output);
+void output_remove(struct output *output);
+/* Reads what is still in the pipe: the writers are gone. */
+void output_drain(struct output *output);
+/* The older and the current file for reading, -1: none. */
+void output_open(const struct output *output, int ret_fds[2]);
+
+/* ---- control.c ---- */
+
+int control_start(struct leatd *leatd);
+void control_stop(struct leatd *leatd);
+void client_error(struct client *client, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Takes the reference. */
+void client_reply(struct client *client, json_t *reply, const int *fds, unsigned nr_fds);
+/* To everyone who waits for it. */
+void clients_tell_end(struct leatd *leatd, struct instance *inst);
+void clients_tell_failure(struct leatd *leatd, struct instance *inst, const char *error);
+
+/* ---- main.c ---- */
+
+/* A private leatd with nothing to do ends after a while: called when something has ended. */
+void leatd_idle_check(struct leatd *leatd);
+
+/* ---- op_*.c: requests ---- */
+
+struct request {
+	json_t *json;
+	int *fds;
+	unsigned nr_fds;
+};
+
+/* The instance that the request names; NULL: the client has been told. */
+struct instance *request_instance(struct leatd *leatd, struct client *client,
+				  const struct request *req);
+
+void op_run(struct leatd *leatd, struct client *client, const struct request *req);
+void op_ps(struct leatd *leatd, struct client *client, const struct request *req);
+void op_inspect(struct leatd *leatd, struct client *client, const struct request *req);
+void op_signal(struct leatd *leatd, struct client *client, const struct request *req);
+void op_stop(struct leatd *leatd, struct client *client, const struct request *req);
+void op_rm(struct leatd *leatd, struct client *client, const struct request *req);
+void op_logs(struct leatd *leatd, struct client *client, const struct request *req);
+void op_filter(struct leatd *leatd, struct client *client, const struct request *req);
+
+/* ---- violation.c ---- */
+
+void violation_ready(struct loop_source *source, uint32_t events);

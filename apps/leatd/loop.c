@@ -1,0 +1,101 @@
+/*
+ * loop.c - one event at a time, so that a handler may remove any source.
+ */
+#include "apps/leatd/loop.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t loop_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+int loop_init(struct loop *loop)
+{
+	loop->stop = false;
+	list_init(&loop->timers);
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	return loop->epoll_fd < 0 ? -errno : 0;
+}
+
+void loop_finish(struct loop *loop)
+{
+	close(loop->epoll_fd);
+}
+
+int loop_add(struct loop *loop, struct loop_source *source)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+	if (source->fd >= 0)
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
+void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
+{
+	loop_timer_cancel(timer);
+	timer->at_ns = at_ns;
+	list_add_tail(&loop->timers, &timer->node);
+}
+
+void loop_timer_cancel(struct loop_timer *timer)
+{
+	if (timer->at_ns)
+		list_del(&timer->node);
+	timer->at_ns = 0;
+}
+
+static struct loop_timer *timer_first(const struct loop *loop)
+{
+	struct loop_timer *first = NULL;
+	struct list *pos;
+
+	list_for_each(pos, &loop->timers) {
+		struct loop_timer *timer = list_entry(pos, struct loop_timer, node);
+		if (!first || timer->at_ns < first->at_ns)
+			first = timer;
+	}
+	return first;
+}
+
+/* Runs what is due; returns how long epoll may sleep. */
+static int timers_run(struct loop *loop)
+{
+	for (;;) {
+		struct loop_timer *timer = timer_first(loop);
+		if (!timer)
+			return -1;
+		uint64_t now = loop_now_ns();
+		if (timer->at_ns > now)
+			return (int)((timer->at_ns - now) / 1000000) + 1;
+		loop_timer_cancel(timer);
+		timer->due(timer);
+	}
+}
+
+int loop_run(struct loop *loop)
+{
+	struct epoll_event event;
+
+	while (!loop->stop) {
+		int n = epoll_wait(loop->epoll_fd, &event, 1, timers_run(loop));
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			struct loop_source *source = event.data.ptr;
+			source->ready(source, event.events);
+		}
+	}
+	return 0;
+}
