@@ -67,10 +67,14 @@ int main(void)
 	show_status("own group", st);
 
 	/* stop and go on */
+	int p[2];
+	MUST(pipe(p));
 	pid = fork();
 	if (pid == 0) {
+		char c;
+
 		raise(SIGSTOP);
-		_exit(11);
+		_exit(read(p[0], &c, 1) == 1 ? 11 : 12);
 	}
 	SHOW(waitpid(pid, &st, WUNTRACED) == pid);
 	show_status("stop", st);
@@ -78,6 +82,7 @@ int main(void)
 	SHOW(kill(pid, SIGCONT));
 	SHOW(waitpid(pid, &st, WCONTINUED) == pid);
 	show_status("go on", st);
+	write(p[1], "x", 1);
 	SHOW(waitpid(pid, &st, 0) == pid);
 	show_status("end", st);
 	/* SIGCHLD ignored: no zombies */
