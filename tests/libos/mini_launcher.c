@@ -266,6 +266,27 @@ static void grant(struct abi_vcpu *slot, unsigned core)
 	syscall(SYS_futex, &slot->grant, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+/* SIGINT and SIGTERM are the program's, as with leat run: set by the handler, taken by leatd_run. */
+static volatile sig_atomic_t outside_signal;
+
+static void on_signal(int sig)
+{
+	outside_signal = sig;
+}
+
+static void pass_signal(void *window, const struct options *opt, pid_t pid)
+{
+	for (unsigned v = 0; v < opt->vcpus; v++) {
+		struct abi_vcpu *slot = abi_vcpu_of(window, v);
+
+		if (slot->grant == slot->parked_grant && slot->state != ABI_VCPU_OFF)
+			grant(slot, slot->core);
+		else
+			slot->preempt = slot->grant;
+	}
+	kill(pid, SIGURG);
+}
+
 /* Grants what is wanted or due; returns the next deadline. */
 static uint64_t scan(void *window, unsigned vcpus, unsigned cores)
 {
@@ -297,8 +318,18 @@ static int leatd_run(const struct options *opt, void *window, int bell, pid_t pi
 	uint64_t rings, next, now;
 	int status;
 
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		struct timespec ts = {.tv_nsec = SCAN_MS * 1000000L};
+
+		if (outside_signal != 0) {
+			/* Release pairs with the instance's exchange. */
+			__atomic_fetch_or(&abi->ext_signals, 1UL << (outside_signal - 1),
+					  __ATOMIC_RELEASE);
+			outside_signal = 0;
+			pass_signal(window, opt, pid);
+		}
 
 		next = scan(window, opt->vcpus, cores);
 		now = now_ns();
