@@ -80,6 +80,17 @@ static const char *find_env(char **envp, const char *name)
 	return NULL;
 }
 
+/* A file that is there but may not be run; a directory that cannot be searched is as good as none. */
+static bool file_is_there(const char *path)
+{
+	struct file *file;
+
+	if (vfs_open(path, AT_FDCWD, O_PATH, 0, &file) != 0)
+		return false;
+	file_unref(file);
+	return true;
+}
+
 /* As execvp(3): each directory of PATH in turn; -EACCES is remembered, the others go on. */
 static int search_path(const char *program, const char *path, char *found, struct file **ret_file)
 {
@@ -93,7 +104,7 @@ static int search_path(const char *program, const char *path, char *found, struc
 		last = vfs_open_exec(found, AT_FDCWD, 0, ret_file);
 		if (last == 0)
 			return 0;
-		if (last == -EACCES)
+		if (last == -EACCES && file_is_there(found))
 			err = last;
 		path = *end == ':' ? end + 1 : end;
 	}
