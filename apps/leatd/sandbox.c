@@ -139,6 +139,7 @@ static const struct rule rules[] = {
 	BASE("arch_prctl", EQ(0, "code", ARCH_GET_GS)),
 	BASE("arch_prctl", WITH(0, "code", ARCH_SET_FS, 1)), /* SET_FS GET_FS */
 	BASE("sched_yield"),
+	BASE("restart_syscall"), /* made by the kernel of an interrupted futex wait */
 	BASE("sched_setaffinity", EQ(0, "pid", 0)),
 
 	BASE("close"),
