@@ -196,16 +196,21 @@ struct slice_attr {
 	uint64_t period_ns;
 };
 
-void dataplane_prepare(void)
+int dp_class_other(int tid)
 {
 	struct slice_attr attr = {.size = sizeof(attr),
 				  .policy = SCHED_OTHER,
 				  .runtime_ns = SLICE_NS};
 
-	/* a leader already is what we want to be; older kernels have one slice for all */
+	return syscall(SYS_sched_setattr, tid, &attr, 0) ? -errno : 0;
+}
+
+void dataplane_prepare(void)
+{
+	/* a leader already is what we want to be */
 	if (setsid() < 0 && getsid(0) != getpid())
 		dp_log("no session of our own: instances will not take turns well");
-	(void)syscall(SYS_sched_setattr, 0, &attr, 0);
+	(void)dp_class_other(0); /* older kernels have one slice for all, which will do */
 }
 
 static int start(void)

@@ -79,7 +79,7 @@ static void thread_enforce(const struct dp_instance *inst, int pid, int tid, uns
 		if ((what & DP_ENFORCE_DEMOTE) && state == 'R')
 			sched_setscheduler(tid, SCHED_IDLE, &param);
 		if (what & DP_ENFORCE_RESTORE)
-			sched_setscheduler(tid, SCHED_OTHER, &param);
+			dp_class_other(tid);
 	}
 	close(fd);
 }

@@ -115,6 +115,14 @@ static inline uint64_t dp_now_ns(void)
 
 void dp_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* dataplane.c */
+/*
+ * The normal class for a thread (0: the caller) with the slice that all of us have: between threads
+ * with different slices a yield does not pass the core on as it should (docs/dataplane.md), and
+ * sched_setscheduler would give it the kernel's.
+ */
+int dp_class_other(int tid);
+
 /* dataplane_grant.c */
 void dp_sched_host_init(struct sched_host *ret_host);
 void dp_deferred_flush(void);

@@ -25,7 +25,7 @@
 #define UPLINK_EVERY_NS 20000U   /* else so often while we are awake */
 #define UPLINK_BUDGET 32U
 #define ASSISTED_NS 50000U /* a held core whose rings another one polls looks so often */
-#define NAP_MIN_NS 50000U   /* timer of a sleeping thread whose core is held */
+#define NAP_MIN_NS 50000U  /* timer of a sleeping thread whose core is held */
 #define NAP_MAX_NS 400000U
 #define YIELD_LONG_NS 300000U    /* a yield that took so long met somebody who does not give way */
 #define NO_YIELD_MIN_NS 2000000U /* then sleep instead, longer each time that it happens again */
@@ -33,12 +33,15 @@
 
 static void class_set(struct dp_core *core, bool fifo)
 {
-	struct sched_param param = {.sched_priority = fifo ? 1 : 0};
+	const struct sched_param param = {.sched_priority = 1};
 
 	if (core->fifo == fifo)
 		return;
-	/* where real-time is refused (some cgroups), the nice value of start remains */
-	sched_setscheduler(0, fifo ? SCHED_FIFO : SCHED_OTHER, &param);
+	/* where real-time is refused (some cgroups), the normal class has to do */
+	if (!fifo)
+		dp_class_other(0);
+	else
+		sched_setscheduler(0, SCHED_FIFO, &param);
 	core->fifo = fifo;
 }
 
