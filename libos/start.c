@@ -91,7 +91,18 @@ static bool file_is_there(const char *path)
 	return true;
 }
 
-/* As execvp(3): each directory of PATH in turn; -EACCES is remembered, the others go on. */
+/* Is there a file that may not be executed, rather than a directory that cannot be searched? */
+static bool file_exists(const char *path)
+{
+	struct file *file;
+
+	if (vfs_open(path, AT_FDCWD, O_PATH, 0, &file) != 0)
+		return false;
+	file_unref(file);
+	return true;
+}
+
+/* As execvp(3): each directory of PATH in turn; a file without permission is remembered. */
 static int search_path(const char *program, const char *path, char *found, struct file **ret_file)
 {
 	int err = -ENOENT, last;
