@@ -91,17 +91,6 @@ static bool file_is_there(const char *path)
 	return true;
 }
 
-/* Is there a file that may not be executed, rather than a directory that cannot be searched? */
-static bool file_exists(const char *path)
-{
-	struct file *file;
-
-	if (vfs_open(path, AT_FDCWD, O_PATH, 0, &file) != 0)
-		return false;
-	file_unref(file);
-	return true;
-}
-
 /* As execvp(3): each directory of PATH in turn; a file without permission is remembered. */
 static int search_path(const char *program, const char *path, char *found, struct file **ret_file)
 {
