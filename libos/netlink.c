@@ -12,6 +12,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -81,7 +82,7 @@ static void attribute(struct netlink_reply *reply, struct nlmsghdr *header, int 
 	attr->rta_type = (uint16_t)type;
 	attr->rta_len = (uint16_t)RTA_LENGTH(bytes);
 	memcpy(RTA_DATA(attr), data, bytes);
-	header->nlmsg_len = (uint32_t)(at + RTA_LENGTH(bytes));
+	header->nlmsg_len = (uint32_t)end;
 }
 
 static void attribute_u32(struct netlink_reply *reply, struct nlmsghdr *header, int type,
@@ -231,6 +232,36 @@ static void dump_all(const struct dump *dump)
 	}
 }
 
+/* The interface that an RTM_GETLINK asks for, by index or by name; 0: none. */
+static unsigned link_wanted(const struct nlmsghdr *request)
+{
+	const struct ifinfomsg *body = NLMSG_DATA(request);
+	const uint8_t *at = (const uint8_t *)body + NLMSG_ALIGN(sizeof(*body));
+	const uint8_t *end = (const uint8_t *)request + request->nlmsg_len;
+
+	if (request->nlmsg_len < NLMSG_LENGTH(sizeof(*body)))
+		return 0;
+	if (body->ifi_index > 0)
+		return (unsigned)body->ifi_index;
+	while (end - at >= (ptrdiff_t)sizeof(struct rtattr)) {
+		const struct rtattr *attr = (const void *)at;
+		struct net_if info;
+
+		if (attr->rta_len < sizeof(*attr) || attr->rta_len > end - at)
+			return 0;
+		for (unsigned i = 1; i <= 2 && attr->rta_type == IFLA_IFNAME; i++) {
+			size_t len = attr->rta_len - sizeof(*attr);
+
+			if (net_if_get(instance()->net, i, &info) == 0 &&
+			    len >= strlen(info.name) &&
+			    memcmp(attr + 1, info.name, strlen(info.name)) == 0)
+				return i;
+		}
+		at += RTA_ALIGN(attr->rta_len);
+	}
+	return 0;
+}
+
 /* ---- requests ---- */
 
 static void answer_error(struct netlink_reply *reply, const struct nlmsghdr *request, uint32_t pid,
@@ -246,6 +277,24 @@ static void answer_error(struct netlink_reply *reply, const struct nlmsghdr *req
 	body->error = error;
 	body->msg = *request;
 	message_end(reply, header);
+}
+
+static void answer_one(struct netlink_sock *ns, struct netlink_reply *reply,
+		       const struct nlmsghdr *request)
+{
+	struct dump dump = {.reply = reply, .request = request, .pid = ns->pid};
+	struct net_if info;
+
+	if (request->nlmsg_type != RTM_GETLINK) {
+		answer_error(reply, request, ns->pid, -EOPNOTSUPP);
+		return;
+	}
+	if (net_if_get(instance()->net, link_wanted(request), &info) != 0) {
+		answer_error(reply, request, ns->pid, -ENODEV);
+		return;
+	}
+	dump_link(&dump, &info);
+	((struct nlmsghdr *)reply->data)->nlmsg_flags = 0;
 }
 
 static void answer(struct netlink_sock *ns, struct netlink_reply *reply,
@@ -267,9 +316,9 @@ static void answer(struct netlink_sock *ns, struct netlink_reply *reply,
 			answer_error(reply, request, ns->pid, 0);
 		return;
 	}
-	/* single objects are not looked up: `ip` and libc dump */
+	/* of single objects only links are looked up: for the rest, `ip` and libc dump */
 	if ((request->nlmsg_flags & NLM_F_DUMP) == 0) {
-		answer_error(reply, request, ns->pid, -EOPNOTSUPP);
+		answer_one(ns, reply, request);
 		return;
 	}
 	if (request->nlmsg_len > NLMSG_HDRLEN)
