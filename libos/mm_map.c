@@ -146,6 +146,17 @@ static int mm_place(struct mm *mm, uint64_t addr, uint64_t len, int flags, uint6
 	return 0;
 }
 
+/* Code in [start, end) goes: the loader has to know which of it is text, and which of that it
+ * wrote. */
+static void forget_code(struct mm *mm, uint64_t start, uint64_t end)
+{
+	struct vma_node *n;
+
+	for (n = vma_tree_find(&mm->tree, start); n && n->v.start < end; n = n->next)
+		if ((n->v.prot & PROT_EXEC) && !vma_reserved(n))
+			patch_forget_range(mm, MAX(n->v.start, start), MIN(n->v.end, end));
+}
+
 /* Puts v in place of whatever is there, in the host and in the tree. 0 or negative errno. */
 static int mm_install(struct mm *mm, const struct vma *v, int extra_flags)
 {
@@ -154,7 +165,7 @@ static int mm_install(struct mm *mm, const struct vma *v, int extra_flags)
 
 	if (!node)
 		return -ENOMEM;
-	patch_forget_range(mm, v->start, v->end);
+	forget_code(mm, v->start, v->end);
 	r = mm_cut(mm, v->start, v->end);
 	if (r < 0)
 		goto fail;
@@ -299,7 +310,7 @@ int mm_unmap(struct mm *mm, uint64_t addr, uint64_t len)
 			to = n->v.end;
 		}
 		to = MIN(to, end);
-		patch_forget_range(mm, from, to);
+		forget_code(mm, from, to);
 		r = mm_host_unmap(from, to);
 		if (r == 0)
 			r = mm_cut(mm, from, to);
@@ -323,7 +334,8 @@ static int protect_node(struct mm *mm, struct vma_node *n, uint64_t start, uint6
 	n = mm_isolate(mm, n, start, end);
 	if (!n)
 		return -ENOMEM;
-	if (prot & PROT_WRITE)
+	/* Rewritten sites lie only in text that can run and that the program does not write. */
+	if ((n->v.prot & PROT_EXEC) && ((prot & PROT_WRITE) || !(prot & PROT_EXEC)))
 		patch_restore_range(mm, start, end);
 	if (!mm_host_range_ok(start, end))
 		return -ENOMEM;

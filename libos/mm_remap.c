@@ -86,7 +86,8 @@ static int64_t remap_move(struct mm *mm, struct vma v, uint64_t addr, uint64_t o
 	n = vma_node_create(&v);
 	if (!n)
 		return -ENOMEM;
-	patch_restore_range(mm, addr, addr + old_len);
+	if (v.prot & PROT_EXEC)
+		patch_restore_range(mm, addr, addr + old_len);
 	r = host_move(addr, target, moved, flags & MREMAP_DONTUNMAP);
 	if (r < 0) {
 		vma_node_destroy(n);

@@ -141,7 +141,7 @@ static int advise_node(struct mm *mm, struct vma_node *n, uint64_t start, uint64
 		return -EINVAL;
 	if (!mm_host_range_ok(start, end))
 		return -ENOMEM;
-	if (advice == MADV_DONTNEED)
+	if (advice == MADV_DONTNEED && (n->v.prot & PROT_EXEC))
 		patch_forget_range(mm, start, end); /* private pages of text go back to the file's
 						     */
 	return (int)host_madvise((void *)start, end - start, advice);
