@@ -60,6 +60,11 @@ void *net_env_alloc(size_t bytes)
 	return arena_zalloc(bytes);
 }
 
+void *net_env_alloc_raw(size_t bytes)
+{
+	return arena_alloc(bytes);
+}
+
 void net_env_free(void *ptr, size_t bytes)
 {
 	(void)bytes;

@@ -16,7 +16,7 @@ int buf_pool_init(struct buf_pool *pool, void *window, uint64_t offset, uint64_t
 
 	if (count == 0 || count >= BUF_NONE || offset % BUF_BYTES != 0)
 		return -EINVAL;
-	pool->meta = net_env_alloc(count * sizeof(*pool->meta));
+	pool->meta = net_env_alloc_raw(count * sizeof(*pool->meta));
 	if (pool->meta == NULL)
 		return -ENOMEM;
 	pool->base = (uint8_t *)window + offset;

@@ -12,6 +12,8 @@ struct net_sock;
 
 /* Memory for sockets and tables: zeroed, 16-aligned; NULL when the instance's limit is reached. */
 void *net_env_alloc(size_t bytes);
+/* The same with undefined contents: memory that is never used shall stay untouched. */
+void *net_env_alloc_raw(size_t bytes);
 void net_env_free(void *ptr, size_t bytes);
 
 /* CLOCK_MONOTONIC in nanoseconds. */

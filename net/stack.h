@@ -14,10 +14,10 @@
 #include "net/virtnet.h"
 #include "net/wire.h"
 
-#define NET_BIND_BUCKETS 1024u
+#define NET_BIND_BUCKETS 256u
 #define NET_EPHEMERAL_LOW 32768u
 #define NET_EPHEMERAL_HIGH 60999u
-#define NET_NEIGH_SETS 64u
+#define NET_NEIGH_SETS 32u
 #define NET_NEIGH_WAYS 4u
 #define NET_NEIGH_PENDING 8u /* packets that wait for one neighbour */
 #define NET_REASSEMBLIES 16u

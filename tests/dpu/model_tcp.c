@@ -66,6 +66,11 @@ static char buffer[BULK_BYTES];
 
 /* ---- net/env.h ---- */
 
+void *net_env_alloc_raw(size_t bytes)
+{
+	return malloc(bytes);
+}
+
 void *net_env_alloc(size_t bytes)
 {
 	return calloc(1, bytes);

@@ -20,6 +20,15 @@ void *net_env_alloc(size_t bytes)
 	return calloc(1, bytes);
 }
 
+void *net_env_alloc_raw(size_t bytes)
+{
+	void *ptr = malloc(bytes);
+
+	world.allocated += bytes;
+	memset(ptr, 0xaa, bytes);
+	return ptr;
+}
+
 void net_env_free(void *ptr, size_t bytes)
 {
 	if (ptr != NULL)
