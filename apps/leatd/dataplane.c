@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define NETNS_TRIES 64U /* leatd's beside each other */
 #define LINGER_NS 50000U
 #define SLICE_NS 100000U /* the kernel's least */
 
@@ -129,16 +130,36 @@ static void uplink_watch(int fd)
 			       strerror(errno));
 }
 
+/*
+ * Enters the namespace and makes the TAP. Where the TAP of another leatd is already there, a
+ * namespace of our own beside it: NAME-2, NAME-3, ... Returns the TAP's descriptor.
+ */
+static int netns_and_tap_make(void)
+{
+	int fd = -EBUSY;
+
+	for (unsigned i = 1; i <= NETNS_TRIES && fd == -EBUSY; i++) {
+		if (i == 1)
+			snprintf(dp.netns, sizeof(dp.netns), "%s", dp.config.netns);
+		else
+			snprintf(dp.netns, sizeof(dp.netns), "%s-%u", dp.config.netns, i);
+		if (dp.netns_fd >= 0)
+			close(dp.netns_fd);
+		dp.netns_fd = dp_netns_open(dp.netns, &dp.netns_made);
+		if (dp.netns_fd < 0)
+			return dp.netns_fd;
+		fd = dp_tap_open(dp.config.uplink_name, dp.config.uplink_ip_be,
+				 dp.config.uplink_prefix);
+	}
+	return fd;
+}
+
 static int uplink_make(void)
 {
 	struct dpu_uplink *uplink;
 	int fd, r;
 
-	dp.netns_fd = dp_netns_open(dp.config.netns, &dp.netns_made);
-	if (dp.netns_fd < 0)
-		return dp.netns_fd;
-	fd = dp_tap_open(dp.config.uplink_name, dp.config.uplink_ip_be, dp.config.uplink_prefix,
-			 &dp.tap_made);
+	fd = netns_and_tap_make();
 	if (fd < 0)
 		return fd;
 	r = dpu_eal_start();
@@ -160,8 +181,8 @@ static void *uplink_main(void *arg)
 
 	(void)arg;
 	if (r)
-		dp_log("uplink %s in network namespace %s: %s", dp.config.uplink_name,
-		       dp.config.netns, strerror(-r));
+		dp_log("uplink %s in network namespace %s: %s", dp.config.uplink_name, dp.netns,
+		       strerror(-r));
 	/* release: pairs with the acquire in dataplane_uplink_state, for netns_fd */
 	atomic_store_explicit(&dp.uplink_state, r, memory_order_release);
 	return NULL;
@@ -288,7 +309,7 @@ void dataplane_stop(void)
 	if (dp.netns_fd >= 0)
 		close(dp.netns_fd);
 	if (dp.netns_made)
-		dp_netns_remove(dp.config.netns);
+		dp_netns_remove(dp.netns);
 	if (dp.control_page)
 		munmap(dp.control_page, ABI_PAGE_SIZE);
 	if (dp.control_fd >= 0)
@@ -301,6 +322,11 @@ void dataplane_stop(void)
 	dp.netns_made = false;
 	dp.uplink_thread = 0;
 	atomic_store(&dp.stopping, false);
+}
+
+const char *dataplane_netns(void)
+{
+	return dataplane_uplink_state() == 0 ? dp.netns : dp.config.netns;
 }
 
 int dataplane_control_fd(void)

@@ -21,7 +21,9 @@ struct ebpf_object;
 struct dp_instance;
 
 struct dataplane_config {
-	const char *netns;       /* network namespace of the uplink, made if absent; "leat" */
+	/* Network namespace of the uplink, made if absent; "leat". Another leatd has it: "leat-2"
+	 * ... */
+	const char *netns;
 	const char *uplink_name; /* "leat0" */
 	uint32_t uplink_ip_be;   /* 10.99.0.1 */
 	unsigned uplink_prefix;  /* 16 */
@@ -51,6 +53,9 @@ void dataplane_stop(void);
 int dataplane_uplink_state(void);
 /* Waits until that is no longer -EINPROGRESS, at most timeout_ms. */
 int dataplane_uplink_wait(int timeout_ms);
+
+/* The namespace that is used in fact, once the uplink is up. */
+const char *dataplane_netns(void);
 
 /* The control page's memfd, to be mapped read-only by instances. Sealed against all but leatd. */
 int dataplane_control_fd(void);

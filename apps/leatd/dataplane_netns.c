@@ -159,8 +159,11 @@ static int tap_configure(int fd, const char *name, uint32_t ip_be, unsigned pref
 	return r ? r : interface_up(name);
 }
 
-/* A TAP in the calling thread's namespace, up, with its address. Returns its descriptor. */
-int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix, bool *ret_made)
+/*
+ * A TAP in the calling thread's namespace, up, with its address. It goes with its descriptor, which
+ * is returned. -EBUSY: somebody else has it.
+ */
+int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix)
 {
 	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -174,6 +177,5 @@ int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix, bool *ret_mad
 		close(fd);
 		return r;
 	}
-	*ret_made = true; /* it goes with its descriptor */
 	return fd;
 }

@@ -99,7 +99,7 @@ struct dp {
 	_Atomic(int) uplink_state;
 	pthread_t uplink_thread;
 	bool netns_made;
-	bool tap_made;
+	char netns[64];
 	int netns_fd; /* guarded by uplink_state: valid once that is 0 */
 };
 
@@ -137,7 +137,7 @@ void *dp_thread_main(void *core);
 /* dataplane_netns.c */
 int dp_netns_open(const char *name, bool *ret_made);
 void dp_netns_remove(const char *name);
-int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix, bool *ret_made);
+int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix);
 
 /* dataplane_enforce.c */
 int dp_enforcer_start(void);

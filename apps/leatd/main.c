@@ -222,8 +222,7 @@ static int leatd_begin(struct leatd *leatd, const struct options *options)
 {
 	int r;
 
-	/* Instances and dataplane threads take turns on a core only within one session. */
-	setsid();
+	dataplane_prepare(); /* inherited by the launcher and all instances */
 	leatd->private = options->private;
 	leatd->nr_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	list_init(&leatd->instances);
