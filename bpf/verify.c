@@ -80,6 +80,14 @@ static bool pop_branch(struct verifier *v)
 	return true;
 }
 
+static void best_range(struct vreg *reg, void *arg)
+{
+	uint32_t *best = arg;
+
+	if (reg->type == V_PKT && !reg->id && reg->range > *best)
+		*best = reg->range;
+}
+
 /* Keeps the present state as a node between its parent and what follows. */
 static int add_node(struct verifier *v)
 {
@@ -102,6 +110,7 @@ static int add_node(struct verifier *v)
 	node->open = 1;
 	node->distance = v->distance;
 	node->written = v->written;
+	vstate_each(&node->state, best_range, &node->packet_known);
 	node->next = v->nodes;
 	v->nodes = node;
 	v->node_count++;
@@ -136,15 +145,17 @@ static int visit_join(struct verifier *v)
 		const struct vnode *seen = join->nodes[i];
 
 		if (seen->open) {
-			if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, NULL))
+			if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, NULL, 0))
 				return verify_fail(
 					v, "make the loop count towards a constant bound",
 					"the program can come back here with nothing changed: "
 					"a loop without end");
 			continue;
 		}
-		if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, seen->read.bits)) {
+		if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, seen->read.bits,
+				  seen->packet_used)) {
 			verify_stack_inherit(v, &seen->read);
+			verify_packet_inherit(v, seen->packet_used);
 			end_path(v->parent, v->distance + seen->cost);
 			return 1;
 		}

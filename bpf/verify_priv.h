@@ -41,6 +41,8 @@ struct vnode {
 	uint64_t cost;          /* of the longest path from here to the end */
 	struct vhalves written; /* between the parent and here */
 	struct vhalves read;    /* later, before being written */
+	uint32_t packet_known;  /* bytes that the best pointer without an id has behind it */
+	uint32_t packet_used;   /* of them, relied on later */
 };
 
 struct vbranch {
@@ -120,6 +122,9 @@ enum vaccess { ACCESS_READ = 1, ACCESS_WRITE = 2 };
 /* Is [reg + off, + size) of a packet or a map's value there, and writable if asked? */
 int verify_area(struct verifier *v, const struct vreg *reg, int64_t off, uint32_t size,
 		enum vaccess access);
+
+/* Notes that @bytes of the packet were relied on, in the states that knew of them. */
+void verify_packet_inherit(struct verifier *v, uint32_t bytes);
 
 /* vstack.c; offsets are relative to the pointer. */
 int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_insn insn);

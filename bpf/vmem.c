@@ -1,6 +1,16 @@
 /* Loads and stores: which memory a pointer reaches, and whether all of the access is inside. */
 #include "bpf/verify_priv.h"
 
+void verify_packet_inherit(struct verifier *v, uint32_t bytes)
+{
+	struct vnode *node;
+
+	/* a state that knew less was followed by a comparison of its own */
+	for (node = v->parent; node && node->packet_known >= bytes; node = node->parent)
+		if (node->packet_used < bytes)
+			node->packet_used = bytes;
+}
+
 static int packet_area(struct verifier *v, const struct vreg *reg, int64_t off, uint32_t size,
 		       enum vaccess access)
 {
@@ -17,6 +27,8 @@ static int packet_area(struct verifier *v, const struct vreg *reg, int64_t off, 
 			v, "compare first: if ((void *)(hdr + 1) > data_end) return LEAT_DROP;",
 			"%u bytes at packet offset %+lld, but only %u are known to be there", size,
 			(long long)first, reg->range);
+	if (!reg->id)
+		verify_packet_inherit(v, (uint32_t)(first + (int64_t)size));
 	return 0;
 }
 

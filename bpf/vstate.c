@@ -17,6 +17,7 @@
  */
 struct id_map {
 	uint32_t count;
+	uint32_t packet_used;
 	struct {
 		uint32_t seen;
 		uint64_t now;
@@ -124,7 +125,11 @@ static bool scalars_match(const struct vreg *seen, const struct vreg *now, struc
 static bool packets_match(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
 			  bool exactly)
 {
-	if (exactly ? seen->range != now->range : seen->range > now->range)
+	uint32_t range = seen->range;
+
+	if (!seen->id && range > ids->packet_used)
+		range = ids->packet_used; /* the rest is not relied on */
+	if (exactly ? seen->range != now->range : range > now->range)
 		return false;
 	return seen->id ? ids_match(ids, seen->id, now->id) : now->id == 0;
 }
@@ -217,7 +222,7 @@ static bool frame_covers(const struct vframe *seen, const struct vframe *now, ui
 }
 
 bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
-		   uint32_t pc, const uint64_t (*read)[2])
+		   uint32_t pc, const uint64_t (*read)[2], uint32_t packet_used)
 {
 	const uint16_t kept = 0x7c0; /* r6..r10: what a caller finds again after a call */
 	struct id_map ids;
@@ -226,6 +231,7 @@ bool vstate_covers(const struct vstate *seen, const struct vstate *now, const st
 	if (seen->depth != now->depth)
 		return false;
 	ids.count = 0;
+	ids.packet_used = packet_used;
 	for (i = 0; i <= now->depth; i++) {
 		bool top = i == now->depth;
 

@@ -105,8 +105,9 @@ struct vneed {
 /*
  * Is everything that @seen allows at least what @now allows, so that a proof for @seen holds for
  * @now?
- * @read: half slots of each function's stack that are read later. NULL: are the two the same in all
+ * @read: half slots of each function's stack that are read later; @packet_used: bytes of the packet
+ * that are accessed later on the strength of what is known now. NULL: are the two the same in all
  * that may matter?
  */
 bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
-		   uint32_t pc, const uint64_t (*read)[2]);
+		   uint32_t pc, const uint64_t (*read)[2], uint32_t packet_used);
