@@ -18,6 +18,7 @@
 
 #define EVENTS 64
 #define BACKLOG 1024
+#define UPLINK_WAIT_MS 5000
 #define EXPIRE_MS 5000
 
 struct proxy proxy = {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll_fd = -1, .wake_fd = -1};
@@ -112,8 +113,11 @@ static void *proxy_main(void *arg)
 		;
 	if (r == 0 && setns(dp.netns_fd, CLONE_NEWNET))
 		r = -errno;
-	if (r)
+	if (r) {
+		/* outside the namespace a connection would go to the host's own network: never */
 		dp_log("published ports: no uplink: %s", strerror(-r));
+		return NULL;
+	}
 	pthread_mutex_lock(&proxy.lock);
 	while (!proxy.stop) {
 		uint64_t now_ns;
@@ -235,10 +239,11 @@ int dataplane_publish(const struct dp_publish *publish, char *error, size_t erro
 		      unsigned *ret_id)
 {
 	char ip[INET_ADDRSTRLEN];
-	int fd, r;
+	int fd = -1, r;
 
-	fd = listener_make(publish);
-	r = fd;
+	r = dataplane_uplink_wait(UPLINK_WAIT_MS);
+	if (r == 0)
+		r = fd = listener_make(publish);
 	if (fd >= 0) {
 		pthread_mutex_lock(&proxy.lock);
 		r = pub_add(publish, fd, ret_id);
