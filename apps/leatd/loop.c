@@ -89,7 +89,12 @@ int loop_run(struct loop *loop)
 	struct epoll_event event;
 
 	while (!loop->stop) {
-		int n = epoll_wait(loop->epoll_fd, &event, 1, timers_run(loop));
+		int timeout_ms = timers_run(loop);
+		int n;
+
+		if (loop->stop) /* a timer said so: nothing may ever wake the wait again */
+			break;
+		n = epoll_wait(loop->epoll_fd, &event, 1, timeout_ms);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n > 0) {
