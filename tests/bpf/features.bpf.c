@@ -28,6 +28,13 @@ struct {
 	__uint(value_size, 12);
 } sizes SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} marks SEC(".maps");
+
 const volatile __u32 limit = 100;
 __u64 total;
 __u32 start = 7;
@@ -43,6 +50,16 @@ static __attribute__((noinline)) __u32 lookup(__u32 index)
 	return twice((__u32)table[index & 15]);
 }
 
+/* One lookup, several keys. */
+static __attribute__((noinline)) int mark(__u32 index)
+{
+	__u64 *value = bpf_map_lookup_elem(&marks, &index);
+
+	if (value)
+		*value += index;
+	return 0;
+}
+
 SEC(LEAT_SEC_EGRESS) int egress(struct leat_pkt_ctx *ctx)
 {
 	struct key key = {.port = ctx->port, .kind = 1};
@@ -55,6 +72,9 @@ SEC(LEAT_SEC_EGRESS) int egress(struct leat_pkt_ctx *ctx)
 	} else {
 		bpf_map_update_elem(&flows, &key, &fresh, BPF_NOEXIST);
 	}
+	mark(1);
+	mark(3);
+	mark(4);
 	__sync_fetch_and_add(&total, ctx->len);
 	return ctx->len > limit ? LEAT_DROP : LEAT_PASS;
 }

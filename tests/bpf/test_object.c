@@ -254,6 +254,12 @@ static void test_features(void **state)
 	assert_int_equal(ebpf_map_lookup(ebpf_instance_map(inst, ".bss"), &(uint32_t){0}, &total),
 			 0);
 	assert_int_equal(total, 60 + 60 + 101);
+	assert_int_equal(ebpf_map_lookup(ebpf_instance_map(inst, "marks"), &(uint32_t){1}, &total),
+			 0);
+	assert_int_equal(total, 3);
+	assert_int_equal(ebpf_map_lookup(ebpf_instance_map(inst, "marks"), &(uint32_t){3}, &total),
+			 0);
+	assert_int_equal(total, 9);
 	/* a full table refuses new keys and keeps the old ones */
 	for (ctx.port = 0; ctx.port < 40; ctx.port++)
 		ebpf_prog_run(egress, &ctx);
