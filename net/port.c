@@ -128,6 +128,19 @@ bool port_taken(const struct net *net, uint8_t protocol, uint16_t port_be)
 	return false;
 }
 
+bool port_listen_conflict(const struct net_sock *sock)
+{
+	const struct net *net = sock->net;
+
+	for (const struct net_sock *s = net->binds[port_bucket(PROTO_TCP, sock->lport)]; s != NULL;
+	     s = s->bind_next)
+		if (s != sock && s->protocol == PROTO_TCP && s->lport == sock->lport &&
+		    tcp_of(s)->state == TCP_LISTEN && addresses_overlap(s, sock, &sock->local) &&
+		    !(s->reuse_port && sock->reuse_port))
+			return true;
+	return false;
+}
+
 static int port_pick(const struct net_sock *sock, const union ip_addr *addr, uint16_t *ret_port)
 {
 	uint32_t count = NET_EPHEMERAL_HIGH - NET_EPHEMERAL_LOW + 1;

@@ -40,8 +40,7 @@ void sock_host_unreachable(struct net *net, const union ip_addr *hop)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &net->socks)
-	{
+	list_for_each_safe(pos, tmp, &net->socks) {
 		struct net_sock *sock = container_of(pos, struct net_sock, all);
 		const union ip_addr *to;
 

@@ -315,6 +315,8 @@ uint32_t port_bucket(uint8_t protocol, uint16_t port_be);
 /* Gives the socket the address and port (0: a free one). 0, -EADDRINUSE, -EAGAIN. */
 int port_bind(struct net_sock *sock, const union ip_addr *addr, uint16_t port_be);
 void port_unbind(struct net_sock *sock);
+/* Somebody listens on the socket's port already and does not share it. */
+bool port_listen_conflict(const struct net_sock *sock);
 /* True if an explicit bind stands against using this port for an outgoing connection. */
 bool port_taken(const struct net *net, uint8_t protocol, uint16_t port_be);
 uint64_t net_hash(const struct net *net, const union ip_addr *a, const union ip_addr *b,

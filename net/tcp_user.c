@@ -162,6 +162,8 @@ int tcp_listen(struct net_sock *sock, int backlog)
 		if (rc != 0)
 			return rc;
 	}
+	if (ts->state == TCP_CLOSE && port_listen_conflict(sock))
+		return -EADDRINUSE;
 	/* somaxconn; a negative backlog is the largest, as Linux's unsigned comparison has it */
 	ts->backlog = min_u32((uint32_t)backlog, 4096);
 	ts->state = TCP_LISTEN;

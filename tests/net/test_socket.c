@@ -153,6 +153,18 @@ static void test_bind(void **state)
 	assert_int_equal(net_getpeername(two, &name, &bytes), -ENOTCONN);
 	net_close(one);
 	net_close(two);
+	/* SO_REUSEADDR lets two bind, but not two listen */
+	one = sock_new(a, AF_INET, SOCK_STREAM);
+	two = sock_new(a, AF_INET, SOCK_STREAM);
+	net_setsockopt(one, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	net_setsockopt(two, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(sock_bind(one, "0.0.0.0", 90), 0);
+	assert_int_equal(sock_bind(two, "0.0.0.0", 90), 0);
+	assert_int_equal(net_listen(one, 1), 0);
+	assert_int_equal(net_listen(two, 1), -EADDRINUSE);
+	net_close(one);
+	assert_int_equal(net_listen(two, 1), 0);
+	net_close(two);
 }
 
 static void test_reuseport(void **state)

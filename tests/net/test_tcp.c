@@ -5,6 +5,8 @@
 
 #include <netinet/tcp.h>
 
+#define VIRTNET_RX_MOST 1024u
+
 /* ---- bulk transfer with a hash of both ends ---- */
 
 struct transfer {
@@ -183,13 +185,181 @@ static void test_corruption(void **state)
 	bad_link(FEATURES_PLAIN, 1500, &link);
 }
 
+/* ---- everything at once ---- */
+
+#define CHAOS_PAIRS 24u
+
+/* One direction of a connection: bytes are numbered, so that each can be checked where it arrives.
+ */
+struct flow {
+	uint64_t sent, received;
+};
+
+struct chaos_pair {
+	struct net_sock *sock[2];
+	struct flow flow[2]; /* [i]: from sock[i] */
+	uint16_t port;
+	uint8_t salt;
+};
+
+static struct net_sock *chaos_listener[2];
+static struct chaos_pair chaos[CHAOS_PAIRS];
+static uint64_t chaos_checked;
+
+static void chaos_close(struct chaos_pair *c, unsigned int i)
+{
+	if (c->sock[i] != NULL)
+		net_close(c->sock[i]);
+	c->sock[i] = NULL;
+}
+
+/* The client says first which pair it is, since accept knows no order. */
+static void chaos_open(unsigned int index)
+{
+	struct chaos_pair *c = &chaos[index];
+	unsigned int client = world_random() % 2;
+	bool loopback = world_random() % 4 == 0;
+	unsigned int server = loopback ? client : !client;
+	uint8_t name = (uint8_t)index;
+	int rc;
+
+	*c = (struct chaos_pair){.salt = (uint8_t)world_random()};
+	c->sock[0] = sock_new(&world.hosts[client], AF_INET, SOCK_STREAM);
+	rc = sock_connect(c->sock[0], server == 0 ? "10.0.0.1" : "10.0.0.2", 80);
+	assert_int_equal(rc, -EINPROGRESS);
+	for (unsigned int i = 0; i < 300 && sock_send(c->sock[0], &name, 1, 0) != 1; i++)
+		world_run(100 * MS, NULL, NULL);
+}
+
+static void chaos_accept(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		struct net_sock *sock;
+		uint8_t name;
+
+		while ((sock = sock_accept(chaos_listener[i])) != NULL) {
+			for (unsigned int j = 0; j < 100 && sock_recv(sock, &name, 1, 0) == -EAGAIN;
+			     j++)
+				world_run(50 * MS, NULL, NULL);
+			/* one that its client has given up, or that came twice */
+			if (name >= CHAOS_PAIRS || chaos[name].sock[1] != NULL ||
+			    chaos[name].sock[0] == NULL) {
+				net_close(sock);
+				continue;
+			}
+			chaos[name].sock[1] = sock;
+		}
+	}
+}
+
+static void chaos_send(struct chaos_pair *c, unsigned int i)
+{
+	static uint8_t buffer[20000];
+	size_t want = 1 + world_random() % sizeof(buffer);
+	ssize_t n;
+
+	for (size_t k = 0; k < want; k++)
+		buffer[k] = (uint8_t)(pattern(c->flow[i].sent + k) + c->salt + i);
+	n = sock_send(c->sock[i], buffer, want, world_random() % 8 == 0 ? MSG_MORE : 0);
+	if (n > 0)
+		c->flow[i].sent += (uint64_t)n;
+}
+
+static void chaos_recv(struct chaos_pair *c, unsigned int i)
+{
+	static uint8_t buffer[20000];
+	struct flow *flow = &c->flow[!i];
+	ssize_t n = sock_recv(c->sock[i], buffer, 1 + world_random() % sizeof(buffer), 0);
+
+	for (ssize_t k = 0; k < n; k++)
+		assert_int_equal(buffer[k],
+				 (uint8_t)(pattern(flow->received + (uint64_t)k) + c->salt + !i));
+	if (n > 0) {
+		flow->received += (uint64_t)n;
+		chaos_checked += (uint64_t)n;
+	}
+}
+
+static void chaos_turn(void)
+{
+	struct chaos_pair *c = &chaos[world_random() % CHAOS_PAIRS];
+	unsigned int i = world_random() % 2;
+	int on = (int)(world_random() % 2);
+
+	if (c->sock[0] == NULL && c->sock[1] == NULL)
+		chaos_open((unsigned int)(c - chaos));
+	if (c->sock[i] == NULL)
+		return;
+	switch (world_random() % 64) {
+	case 0:
+		chaos_close(c, i);
+		break;
+	case 1:
+		net_shutdown(c->sock[i], (int)(world_random() % 3));
+		break;
+	case 2:
+		net_setsockopt(c->sock[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		break;
+	case 3:
+		net_setsockopt(c->sock[i], IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+		break;
+	default:
+		if (world_random() % 2)
+			chaos_send(c, i);
+		else
+			chaos_recv(c, i);
+		break;
+	}
+}
+
+static void test_chaos(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		world_init(seed, seed % 2 ? FEATURES_ALL : FEATURES_PLAIN, true, 1500);
+		world.link = (struct link_model){.delay_ns = 1 * MS,
+						 .loss_permille = 20,
+						 .reorder_permille = 50,
+						 .duplicate_permille = 10};
+		memset(chaos, 0, sizeof(chaos));
+		chaos_checked = 0;
+		for (unsigned int i = 0; i < 2; i++)
+			chaos_listener[i] = sock_listener(&world.hosts[i], 80, 16);
+		for (unsigned int turn = 0; turn < 20000; turn++) {
+			chaos_turn();
+			if (turn % 8 == 0) {
+				world_run(world_random() % (2 * MS), NULL, NULL);
+				chaos_accept();
+			}
+		}
+		assert_true(chaos_checked > 1000000);
+		for (unsigned int i = 0; i < CHAOS_PAIRS; i++) {
+			chaos_close(&chaos[i], 0);
+			chaos_close(&chaos[i], 1);
+		}
+		net_close(chaos_listener[0]);
+		net_close(chaos_listener[1]);
+		world.link.loss_permille = 0;
+		world_run(2000 * SEC, NULL, NULL);
+		for (unsigned int i = 0; i < 2; i++) {
+			struct net_stats stats;
+
+			/* nothing is left but what the RX ring holds */
+			net_stats_get(world.hosts[i].net, &stats);
+			assert_int_equal(stats.sockets, 0);
+			assert_true(stats.buf_total - stats.buf_free <= VIRTNET_RX_MOST);
+		}
+		world_finish();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hello),         cmocka_unit_test(test_bulk_clean),
 		cmocka_unit_test(test_bulk_loopback), cmocka_unit_test(test_loss),
 		cmocka_unit_test(test_heavy_loss),    cmocka_unit_test(test_reorder_duplicate),
-		cmocka_unit_test(test_corruption),
+		cmocka_unit_test(test_corruption),    cmocka_unit_test(test_chaos),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
