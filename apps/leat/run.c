@@ -191,6 +191,22 @@ static int root_put(struct run_request *run)
 	return 0;
 }
 
+/* A volume makes its place, whatever the host has there. */
+static bool is_below_volume(const struct run_request *run, const char *path)
+{
+	size_t i;
+	json_t *volume;
+
+	json_array_foreach(json_object_get(run->json, "volumes"), i, volume)
+	{
+		const char *dst = json_string_value(json_object_get(volume, "dst"));
+
+		if (strncmp(path, dst, strlen(dst)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The working directory; with the host's root it may be read, wherever it lies. */
 static int cwd_put(struct run_request *run)
 {
@@ -210,6 +226,8 @@ static int cwd_put(struct run_request *run)
 	fd = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		role_put(run, "cwd", fd);
+	else if (run->workdir != NULL && !is_below_volume(run, cwd))
+		return leat_error("cannot use --workdir %s: %s", cwd, strerror(errno));
 	return 0;
 }
 

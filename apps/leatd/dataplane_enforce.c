@@ -23,6 +23,7 @@
 #define PIDFD_THREAD O_EXCL /* Linux 6.9 */
 #endif
 
+#define HOG_WINDOW_NS 1000000U
 #define MAX_PROCESSES 64U /* of one instance that are looked at in one go */
 
 static struct {
@@ -61,7 +62,52 @@ static void thread_look(int pid, int tid, uint32_t *ret_uid, char *ret_state)
 		*ret_state = at[8];
 }
 
-static void thread_enforce(const struct dp_instance *inst, int pid, int tid, unsigned what)
+/* CPU time of a thread, 0: unknown. */
+static uint64_t thread_run_ns(int pid, int tid)
+{
+	char path[64], text[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	return strtoull(text, NULL, 10);
+}
+
+/*
+ * Did the thread really run most of the time since it was last looked at? One that somebody else
+ * keeps from running looks the same from the window, and must not be put behind everybody for it.
+ */
+static bool thread_hogs(struct dp_instance *inst, int pid, int tid)
+{
+	uint64_t run_ns = thread_run_ns(pid, tid), now_ns = dp_now_ns();
+	bool hogs;
+
+	for (unsigned i = 0; i < DP_SEEN_THREADS; i++) {
+		if (inst->seen[i].tid != tid)
+			continue;
+		if (now_ns - inst->seen[i].at_ns < HOG_WINDOW_NS)
+			return false; /* too early to say */
+		hogs = (run_ns - inst->seen[i].run_ns) * 10 > (now_ns - inst->seen[i].at_ns) * 7;
+		inst->seen[i].run_ns = run_ns;
+		inst->seen[i].at_ns = now_ns;
+		return hogs;
+	}
+	inst->seen[inst->seen_next].tid = tid;
+	inst->seen[inst->seen_next].run_ns = run_ns;
+	inst->seen[inst->seen_next].at_ns = now_ns;
+	inst->seen_next = (inst->seen_next + 1) % DP_SEEN_THREADS;
+	return false;
+}
+
+static void thread_enforce(struct dp_instance *inst, int pid, int tid, unsigned what)
 {
 	struct sched_param param = {0};
 	int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
@@ -76,7 +122,7 @@ static void thread_enforce(const struct dp_instance *inst, int pid, int tid, uns
 	if (state && uid == inst->uid && inst->uid != 0) {
 		if ((what & DP_ENFORCE_SIGNAL) && state == 'R')
 			syscall(SYS_pidfd_send_signal, fd, SIGURG, NULL, 0);
-		if ((what & DP_ENFORCE_DEMOTE) && state == 'R')
+		if ((what & DP_ENFORCE_DEMOTE) && state == 'R' && thread_hogs(inst, pid, tid))
 			sched_setscheduler(tid, SCHED_IDLE, &param);
 		if (what & DP_ENFORCE_RESTORE)
 			dp_class_other(tid);
@@ -110,7 +156,7 @@ static void children_add(int pid, int tid, int *pids, unsigned *inout_nr)
 }
 
 /* All threads of the first process and of its descendants. */
-static void instance_enforce(const struct dp_instance *inst, unsigned what)
+static void instance_enforce(struct dp_instance *inst, unsigned what)
 {
 	int pids[MAX_PROCESSES];
 	unsigned nr = 1;

@@ -149,6 +149,11 @@ static void host_poke(void *ctx, unsigned core)
 	deferred.pokes |= 1ULL << core;
 }
 
+void dp_poke(unsigned core)
+{
+	host_poke(NULL, core);
+}
+
 void dp_sched_host_init(struct sched_host *ret_host)
 {
 	*ret_host = (struct sched_host){

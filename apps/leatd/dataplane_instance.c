@@ -165,6 +165,8 @@ void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
 		__atomic_store_n(&inst->vcpu[i].slot->preempt, atomic_load(&inst->vcpu[i].grant),
 				 __ATOMIC_RELEASE);
 		dp_enforce(inst, DP_ENFORCE_SIGNAL);
+		/* or it has parked, and nobody has seen that yet */
+		dp_poke(core);
 	}
 	dp_deferred_flush();
 	pthread_mutex_unlock(&dp.control);

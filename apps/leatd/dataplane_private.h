@@ -18,6 +18,7 @@
 	64U /* places for granted vcpus on a core; the scheduler's limit is lower                  \
 	     */
 #define DP_NO_CORE UINT32_MAX
+#define DP_SEEN_THREADS 8U
 
 struct dp_vcpu {
 	struct dp_instance *inst;
@@ -45,6 +46,11 @@ struct dp_instance {
 	int pid; /* 0: not known yet */
 	int pidfd;
 	uint32_t uid;
+	struct {
+		int tid;
+		uint64_t run_ns, at_ns;
+	} seen[DP_SEEN_THREADS]; /* CPU time of threads that seem not to give way */
+	unsigned seen_next;
 	struct dp_instance *enforce_next;
 	unsigned enforce; /* enum dp_enforce bits that wait; also read without the lock */
 };
@@ -125,6 +131,8 @@ int dp_class_other(int tid);
 
 /* dataplane_grant.c */
 void dp_sched_host_init(struct sched_host *ret_host);
+/* The core's thread looks at its vcpus soon; takes effect with dp_deferred_flush. */
+void dp_poke(unsigned core);
 void dp_deferred_flush(void);
 unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns);
 void dp_work(void *owner, unsigned queue, unsigned core, uint64_t now_ns);

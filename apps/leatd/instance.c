@@ -289,6 +289,8 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 		r = dataplane_instance_add(&config, &inst->dp);
 		if (r < 0)
 			snprintf(error, size, "cannot make the instance's queues: %s", strerror(-r));
+		else
+			dataplane_instance_block(inst->dp)->trace = spec->trace;
 	}
 	ebpf_object_unref(config.filter);
 	return r < 0 ? r : ports_publish(inst, spec, error, size);
