@@ -383,6 +383,8 @@ _Noreturn void sched_loop(struct kthread *kt)
 			host_exit_group(0);
 		}
 		if (kthread_preempt_asked(kt)) {
+			/* a signal from outside is a grant and this: do not park over it */
+			sched_ext_signals();
 			sched_vectors_save(kt);
 			kthread_give_back(kt, instance()->nr_runnable != 0);
 			continue;
