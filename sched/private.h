@@ -44,10 +44,10 @@ struct sched_vcpu {
 	struct sched_heap_node deadline;
 	uint64_t work_ns; /* since when it has work without a core */
 	uint64_t granted_ns;
-	uint64_t asked_ns;  /* 0: was not asked to give its core back */
-	unsigned evictions; /* attempts since it was asked */
-	bool demoted;
-	bool work_pending; /* granted, and work came that it may not have seen */
+	uint64_t asked_ns;   /* 0: was not asked to give its core back */
+	uint64_t demoted_ns; /* when it was last said not to give way */
+	unsigned evictions;  /* attempts since it was asked */
+	bool work_pending;   /* granted, and work came that it may not have seen */
 	/* Written by sched_sample without the lock (relaxed: each is a hint by itself). */
 	_Atomic(uint64_t) gave_way_ns;
 	_Atomic(uint32_t) turns;

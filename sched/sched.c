@@ -126,7 +126,7 @@ static void grant_locked(struct sched *sched, struct sched_vcpu *vcpu, unsigned 
 	vcpu->granted_ns = now_ns;
 	vcpu->asked_ns = 0;
 	vcpu->evictions = 0;
-	vcpu->demoted = false;
+	vcpu->demoted_ns = 0;
 	vcpu->work_pending = false;
 	atomic_store_explicit(&vcpu->gave_way_ns, now_ns, memory_order_relaxed);
 	sched->config.host.grant(vcpu->arg, core, now_ns);
@@ -283,9 +283,9 @@ static void quantum_check_locked(struct sched *sched, struct sched_vcpu *vcpu, u
 		vcpu->evictions++;
 		vcpu->stats.evictions++;
 		sched->config.host.evict(vcpu->arg, vcpu->evictions, now_ns);
-	} else if (c->nr_granted > 1 && !vcpu->demoted &&
-		   now_ns - way_ns >= sched->config.quantum_ns) {
-		vcpu->demoted = true;
+	} else if (c->nr_granted > 1 &&
+		   now_ns - MAX(way_ns, vcpu->demoted_ns) >= sched->config.quantum_ns) {
+		vcpu->demoted_ns = now_ns;
 		sched->config.host.demote(vcpu->arg, now_ns);
 	}
 }

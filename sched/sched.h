@@ -30,8 +30,10 @@ struct sched_host {
 	void (*preempt)(void *arg, uint64_t now_ns);
 	/* It was asked and did not: take the core away by force. `attempt` counts from 1. */
 	void (*evict)(void *arg, unsigned attempt, uint64_t now_ns);
-	/* It does not give way to others on its core: let it have what they leave, until its next
-	 * grant. */
+	/*
+	 * It does not give way to others on its core: let it have what they leave, until its next
+	 * grant. Said again after each quantum; the host knows better whether it runs at all.
+	 */
 	void (*demote)(void *arg, uint64_t now_ns);
 	/* Somebody has to look at this core's state soon: wake its dataplane thread. */
 	void (*poke)(void *ctx, unsigned core);
