@@ -255,17 +255,39 @@ void kthread_kick(struct kthread *kt)
 
 /* ---- vcpus ---- */
 
-/* Somebody at leatd should look at this slot now: rings only if nobody would. */
-static void doorbell(const struct abi_vcpu *slot, uint64_t wanted_ns)
+/* leatd should look at this slot when it is due: rings only if it would look later. */
+static void doorbell(const struct abi_vcpu *slot, uint64_t due_ns)
 {
 	unsigned core = slot->core % ABI_MAX_CORES;
 	const struct abi_core *dp = &control_page()->core[core];
 	uint64_t one = 1;
 
-	if (__atomic_load_n(&dp->state, __ATOMIC_ACQUIRE) != ABI_DP_SLEEP ||
-	    dp->wake_ns <= wanted_ns)
+	if (__atomic_load_n(&dp->state, __ATOMIC_ACQUIRE) != ABI_DP_SLEEP || dp->wake_ns <= due_ns)
 		return;
 	host_write(ABI_FD_DOORBELL + (int)core, &one, sizeof(one));
+}
+
+/*
+ * A parked vcpu is wanted.  While something of the instance runs, leatd sees that in its next round
+ * there; otherwise nobody looks at this window until told.
+ */
+static void doorbell_wish(const struct abi_vcpu *slot)
+{
+	const struct abi_control *control = control_page();
+	unsigned core = slot->core % ABI_MAX_CORES;
+	uint64_t wish = ABI_BELL_WISH;
+
+	for (unsigned v = 0; v < instance()->boot->nr_vcpus; v++) {
+		const struct kthread *kt = instance()->vcpu_holder[v];
+
+		if (kt != NULL && kt->state == KT_RUNNING) {
+			doorbell(abi_vcpu_of(window(), v), 0);
+			return;
+		}
+	}
+	while (core > 0 && control->core[core].state == ABI_DP_ABSENT)
+		core--;
+	host_write(ABI_FD_DOORBELL + (int)core, &wish, sizeof(wish));
 }
 
 bool kthread_preempt_asked(const struct kthread *kt)
@@ -469,13 +491,13 @@ void vcpu_want(struct hostproc *host)
 		if (best->host != host && kthread_for(host) == NULL)
 			return;
 		slot_of(best)->state = ABI_VCPU_WANT;
-		doorbell(slot_of(best), 0);
+		doorbell_wish(slot_of(best));
 	} else if (off >= 0) {
 		kt = kthread_for(host);
 		if (kt == NULL)
 			return;
 		abi_vcpu_of(window(), (unsigned)off)->state = ABI_VCPU_WANT;
 		kthread_make_standby(kt, (unsigned)off);
-		doorbell(slot_of(kt), 0);
+		doorbell_wish(slot_of(kt));
 	}
 }

@@ -2,6 +2,7 @@
  * dataplane_instance.c - instances come to the dataplane and leave it.
  */
 #include "apps/leatd/dataplane_private.h"
+#include "apps/leatd/dataplane_wish.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,9 +119,15 @@ int dataplane_instance_add(const struct dp_instance_config *config, struct dp_in
 		return r;
 	}
 	pthread_mutex_lock(&dp.control);
-	sched_work(inst->vcpu[0].sched, UINT32_MAX, dp_now_ns());
+	r = dp_wish_add(inst);
+	if (!r)
+		sched_work(inst->vcpu[0].sched, UINT32_MAX, dp_now_ns());
 	dp_deferred_flush();
 	pthread_mutex_unlock(&dp.control);
+	if (r) {
+		instance_free(inst);
+		return r;
+	}
 	*ret_inst = inst;
 	return 0;
 }
@@ -132,6 +139,7 @@ void dataplane_instance_remove(struct dp_instance *inst)
 	pthread_mutex_lock(&dp.control);
 	/* release: pairs with the acquire in host_grant and dp_work; none is placed any more */
 	atomic_store_explicit(&inst->dying, true, memory_order_release);
+	dp_wish_remove(inst);
 	dpu_rounds_wait(dp.dpu);
 	for (unsigned i = 0; i < inst->nr_vcpus; i++)
 		dp_vcpu_unplace(&inst->vcpu[i]);

@@ -13,6 +13,12 @@
 
 #define ABI_MAX_CORES 32U
 
+/*
+ * Written to a doorbell instead of 1: a vcpu of the writer is parked in state ABI_VCPU_WANT although
+ * nothing of the instance runs, so that nobody would see it in the window.
+ */
+#define ABI_BELL_WISH (1ULL << 32)
+
 enum abi_dp_state {
 	ABI_DP_ABSENT = 0,
 	ABI_DP_POLL = 1,  /* polls without a break */
