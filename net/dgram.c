@@ -201,6 +201,78 @@ int dgram_group(struct net_sock *sock, const union ip_addr *group, bool join)
 
 /* ---- send ---- */
 
+/* The kernel's struct cmsghdr; libc's may have an int for the length. */
+struct control_header {
+	uint64_t bytes;
+	int level, type;
+};
+
+/* The source that IP_PKTINFO or IPV6_PKTINFO asks for. 0, -EINVAL for what is not understood. */
+static int control_source(const struct control_header *header, const uint8_t *data,
+			  union ip_addr *ret_src)
+{
+	size_t bytes = header->bytes - sizeof(*header);
+
+	if (header->level == IPPROTO_IP && header->type == IP_PKTINFO) {
+		struct in_pktinfo info;
+
+		if (bytes < sizeof(info))
+			return -EINVAL;
+		__builtin_memcpy(&info, data, sizeof(info));
+		*ret_src = ip_addr_v4(info.ipi_spec_dst.s_addr);
+		return 0;
+	}
+	if (header->level == IPPROTO_IPV6 && header->type == IPV6_PKTINFO) {
+		struct in6_pktinfo info;
+
+		if (bytes < sizeof(info))
+			return -EINVAL;
+		__builtin_memcpy(&info, data, sizeof(info));
+		*ret_src = ip_addr_v6(&info.ipi6_addr);
+		return 0;
+	}
+	return header->level == SOL_SOCKET ? 0 : -EINVAL;
+}
+
+/* Walks the control messages of a send; *ret_src is left alone if none names a source. */
+static int control_parse(const struct net_msg *msg, union ip_addr *ret_src)
+{
+	const uint8_t *at = msg->control;
+	size_t left = msg->control != NULL ? msg->control_bytes : 0;
+
+	while (left >= sizeof(struct control_header)) {
+		struct control_header header;
+		size_t step;
+		int rc;
+
+		__builtin_memcpy(&header, at, sizeof(header));
+		if (header.bytes < sizeof(header) || header.bytes > left)
+			return -EINVAL;
+		rc = control_source(&header, at + sizeof(header), ret_src);
+		if (rc != 0)
+			return rc;
+		step = min_size((header.bytes + 7) & ~7ul, left);
+		at += step;
+		left -= step;
+	}
+	return 0;
+}
+
+/* A source from the control data must be an address of this instance; any means none. */
+static int send_source(const struct net_sock *sock, const struct net_msg *msg,
+		       struct dgram_send *send)
+{
+	union ip_addr src = ip_addr_any6();
+	int rc = control_parse(msg, &src);
+
+	if (rc != 0 || ip_addr_is_any(&src))
+		return rc;
+	if (!ip_is_local(sock->net, &src))
+		return -EINVAL;
+	send->src = src;
+	return 0;
+}
+
 static int send_addresses(struct net_sock *sock, const struct net_msg *msg, struct dgram_send *send)
 {
 	int rc;
@@ -228,6 +300,9 @@ static int send_addresses(struct net_sock *sock, const struct net_msg *msg, stru
 	if (send->route.broadcast && !ip_addr_is_multicast(&send->dst) && !sock->broadcast)
 		return -EACCES;
 	send->src = ip_addr_is_any(&sock->local) ? send->route.src : sock->local;
+	rc = send_source(sock, msg, send);
+	if (rc != 0)
+		return rc;
 	/* a socket bound to a loopback address reaches nothing else, nor one family the other */
 	if (ip_addr_is_v4(&send->src) != ip_addr_is_v4(&send->dst) ||
 	    (ip_addr_is_loopback(&send->src) && !send->route.local))
@@ -300,12 +375,6 @@ ssize_t dgram_sendmsg(struct net_sock *sock, const struct net_msg *msg, int flag
 }
 
 /* ---- receive ---- */
-
-/* The kernel's struct cmsghdr; libc's may have an int for the length. */
-struct control_header {
-	uint64_t bytes;
-	int level, type;
-};
 
 static void control_put(struct net_msg *msg, size_t room, int level, int type, const void *data,
 			size_t bytes)

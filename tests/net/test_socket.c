@@ -647,6 +647,47 @@ static void test_udp_loopback(void **state)
 	assert_int_equal(a->frames_out, 0);
 }
 
+/* IP_PKTINFO on the way out names the source. */
+static void test_udp_source(void **state)
+{
+	struct net_sock *server = sock_new(a, AF_INET, SOCK_DGRAM);
+	struct net_sock *client = sock_new(a, AF_INET, SOCK_DGRAM);
+	struct {
+		uint64_t bytes;
+		int level, type;
+		struct in_pktinfo info;
+	} control = {.bytes = 28, .level = IPPROTO_IP, .type = IP_PKTINFO};
+	struct sockaddr_storage from;
+	char buffer[4];
+	struct iovec iov = {.iov_base = buffer, .iov_len = 4};
+	struct net_msg msg = {.iov = &iov, .iov_count = 1};
+
+	(void)state;
+	assert_int_equal(sock_bind(server, "0.0.0.0", 53), 0);
+	assert_int_equal(sock_connect(client, "127.0.0.1", 53), 0);
+	msg.control = &control;
+	msg.control_bytes = sizeof(control);
+	net_close(client);
+	client = sock_new(a, AF_INET, SOCK_DGRAM);
+	assert_int_equal(sock_bind(client, "0.0.0.0", 54), 0);
+	((struct sockaddr_in *)&from)->sin_family = AF_INET;
+	((struct sockaddr_in *)&from)->sin_port = htons(53);
+	((struct sockaddr_in *)&from)->sin_addr = a->ip;
+	msg.addr = &from;
+	msg.addr_bytes = sizeof(struct sockaddr_in);
+	control.info.ipi_spec_dst.s_addr = htonl(0x7f000001);
+	assert_int_equal(net_sendmsg(client, &msg, 0), 4);
+	control.info.ipi_spec_dst.s_addr = htonl(0x0a000009);
+	assert_int_equal(net_sendmsg(client, &msg, 0), -EINVAL);
+	control.bytes = 500;
+	assert_int_equal(net_sendmsg(client, &msg, 0), -EINVAL);
+	msg.control = NULL;
+	assert_int_equal(net_recvmsg(server, &msg, 0), 4);
+	assert_int_equal(((struct sockaddr_in *)&from)->sin_addr.s_addr, htonl(0x7f000001));
+	net_close(server);
+	net_close(client);
+}
+
 static void test_udp_flood(void **state)
 {
 	struct net_sock *server = sock_new(b, AF_INET, SOCK_DGRAM);
@@ -872,6 +913,7 @@ int main(void)
 		TEST(test_v6only),
 		TEST(test_udp),
 		TEST(test_udp_loopback),
+		TEST(test_udp_source),
 		TEST(test_udp_flood),
 		TEST(test_slow_readers),
 		TEST(test_options),
