@@ -100,17 +100,32 @@ for name in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS', 'NINJA_STATUS', 'MESON_TEST_ITE
 ENV['PATH'] = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 
+def parent_of(pid):
+    with open('/proc/%d/stat' % pid) as f:
+        return int(f.read().rsplit(') ', 1)[1].split()[1])
+
+
 def processes():
-    """Pids of every process that our leatd started: they carry our state folder's name."""
+    """Pids of every process that our leatd started, itself included.
+
+    leat, leatd and the launcher carry our state folder's name in their environment; instances are
+    the launcher's descendants, and have no environment that the host could see.
+    """
     mark = ('LEAT_STATE_DIR=' + STATE).encode()
-    for pid in os.listdir('/proc'):
-        if pid.isdigit() and int(pid) != os.getpid():
-            try:
-                with open('/proc/%s/environ' % pid, 'rb') as f:
-                    if mark in f.read().split(b'\0'):
-                        yield int(pid)
-            except OSError:
-                pass
+    found, parents = set(), {}
+    for pid in map(int, filter(str.isdigit, os.listdir('/proc'))):
+        try:
+            parents[pid] = parent_of(pid)
+            with open('/proc/%d/environ' % pid, 'rb') as f:
+                if pid != os.getpid() and mark in f.read().split(b'\0'):
+                    found.add(pid)
+        except OSError:
+            pass
+    more = True
+    while more:
+        more = {pid for pid, up in parents.items() if up in found} - found
+        found |= more
+    return sorted(found)
 
 
 def kill_all():

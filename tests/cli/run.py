@@ -375,7 +375,7 @@ def interactive_bash():
     try:
         t.expect(b'PROMPT>')
         t.write(b'echo $((6 * 7)); false || echo or\n')
-        t.expect(b'\n42')
+        t.expect(b'42\r\n')
         t.expect(b'or')
         t.expect(b'PROMPT>')
         t.write(b'sleep 100\n')
