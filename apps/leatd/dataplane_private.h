@@ -61,6 +61,12 @@ enum dp_enforce {
 	DP_ENFORCE_RESTORE = 4, /* SCHED_OTHER for all */
 };
 
+/* Something that does not pay at present. */
+struct dp_avoid {
+	uint64_t until_ns;
+	uint64_t for_ns;
+};
+
 struct dp_core {
 	unsigned index;
 	unsigned cpu;
@@ -84,8 +90,8 @@ struct dp_core {
 	uint64_t busy_since_ns; /* there was work again and again since */
 	uint64_t called_ns;     /* when it last called another core to poll */
 	uint64_t last_uplink_ns;
-	uint64_t no_yield_until_ns;
-	uint64_t no_yield_ns;
+	uint64_t polled_ns;
+	struct dp_avoid poll_avoid, yield_avoid;
 	uint64_t nap_ns;
 	bool rung;
 };

@@ -9,6 +9,7 @@
  * Figures behind this: docs/dataplane.md.
  */
 #include "apps/leatd/dataplane_private.h"
+#include "apps/leatd/dataplane_wish.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -27,9 +28,10 @@
 #define ASSISTED_NS 50000U /* a held core whose rings another one polls looks so often */
 #define NAP_MIN_NS 50000U  /* timer of a sleeping thread whose core is held */
 #define NAP_MAX_NS 400000U
-#define YIELD_LONG_NS 300000U    /* a yield that took so long met somebody who does not give way */
-#define NO_YIELD_MIN_NS 2000000U /* then sleep instead, longer each time that it happens again */
-#define NO_YIELD_MAX_NS 16000000U
+#define YIELD_LONG_NS 300000U /* a yield that took so long met somebody who does not give way */
+#define POLL_GAP_NS 30000U    /* a poller that was away so long shares its core with others */
+#define AVOID_MIN_NS 2000000U /* yielding or polling is avoided so long after it met them */
+#define AVOID_MAX_NS 16000000U
 
 static void class_set(struct dp_core *core, bool fifo)
 {
@@ -69,6 +71,20 @@ static unsigned uplink_round(struct dp_core *core, uint64_t now_ns)
 	return n;
 }
 
+/* It met somebody who does not give way: not again for a while, longer each time that it recurs. */
+static void avoid(struct dp_avoid *avoid, uint64_t now_ns)
+{
+	if (now_ns - avoid->until_ns > avoid->for_ns)
+		avoid->for_ns = 0; /* it went well for as long as it was avoided */
+	avoid->for_ns = MIN(MAX(avoid->for_ns * 2, (uint64_t)AVOID_MIN_NS), (uint64_t)AVOID_MAX_NS);
+	avoid->until_ns = now_ns + avoid->for_ns;
+}
+
+static bool avoided(const struct dp_avoid *avoid, uint64_t now_ns)
+{
+	return now_ns < avoid->until_ns;
+}
+
 static void tick(struct dp_core *core, uint64_t now_ns)
 {
 	struct sched_core_view view;
@@ -83,7 +99,9 @@ static void tick(struct dp_core *core, uint64_t now_ns)
 	atomic_compare_exchange_strong(&core->tick_ns, &never, next_ns);
 	sched_core_view_get(dp.sched, core->index, &view);
 	core->pub->waiting = view.waiting;
-	core->pub->spinner = view.spinner;
+	/* kthreads that linger would take turns in vain, or from others on the host */
+	core->pub->spinner = view.spinner || avoided(&core->yield_avoid, now_ns) ||
+			     avoided(&core->poll_avoid, now_ns);
 	core->pub->grants = view.granted;
 }
 
@@ -102,6 +120,7 @@ static unsigned dp_round(struct dp_core *core, uint64_t now_ns)
 	for (unsigned i = 0; (n == 0 || core->rung) && i < dp.nr_cores; i++)
 		if (i != core->index)
 			n += dp_core_scan(&dp.core[i], core->index, now_ns);
+	n += dp_wish_scan(core, now_ns);
 	n += uplink_round(core, now_ns);
 	tick(core, now_ns);
 	dp_deferred_flush();
@@ -130,8 +149,11 @@ static void sleep_rung(struct dp_core *core, uint64_t timeout_ns)
 	n = epoll_pwait2(core->epoll_fd, event, 2, timeout_ns == SCHED_NEVER ? NULL : &ts, NULL);
 	for (int i = 0; i < n; i++) {
 		core->rung = true;
-		if (event[i].data.fd == core->doorbell_fd &&
-		    read(core->doorbell_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		if (event[i].data.fd != core->doorbell_fd)
+			continue;
+		if (read(core->doorbell_fd, &count, sizeof(count)) == sizeof(count))
+			dp_wish_heard(count);
+		else if (errno != EAGAIN)
 			dp_log("doorbell of core %u: read fails", core->cpu);
 	}
 }
@@ -187,7 +209,10 @@ static void idle_core(struct dp_core *core, uint64_t now_ns)
 {
 	if (atomic_exchange_explicit(&core->called, false, memory_order_relaxed))
 		core->last_work_ns = now_ns;
-	if (now_ns - core->last_work_ns < POLL_NS) {
+	if (core->polling && now_ns - core->polled_ns > POLL_GAP_NS)
+		avoid(&core->poll_avoid, now_ns);
+	core->polled_ns = now_ns;
+	if (now_ns - core->last_work_ns < POLL_NS && !avoided(&core->poll_avoid, now_ns)) {
 		class_set(core, false);
 		polling_set(core, true);
 		publish(core, ABI_DP_POLL, 0);
@@ -227,7 +252,7 @@ static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
 		assisted_sleep(core);
 		return;
 	}
-	if (now_ns < core->no_yield_until_ns || core->pub->spinner) {
+	if (avoided(&core->yield_avoid, now_ns) || core->pub->spinner) {
 		core->nap_ns = n ? NAP_MIN_NS : MIN(core->nap_ns * 2, (uint64_t)NAP_MAX_NS);
 		core->nap_ns = MAX(core->nap_ns, (uint64_t)NAP_MIN_NS);
 		sleep_until(core, now_ns, now_ns + core->nap_ns);
@@ -240,13 +265,8 @@ static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
 	publish(core, ABI_DP_YIELD, 0);
 	sched_yield();
 	after_ns = dp_now_ns();
-	if (after_ns - now_ns > YIELD_LONG_NS) {
-		core->no_yield_ns = MIN(core->no_yield_ns * 2, (uint64_t)NO_YIELD_MAX_NS);
-		core->no_yield_ns = MAX(core->no_yield_ns, (uint64_t)NO_YIELD_MIN_NS);
-		core->no_yield_until_ns = after_ns + core->no_yield_ns;
-	} else if (after_ns - core->no_yield_until_ns > core->no_yield_ns) {
-		core->no_yield_ns = 0; /* yields have been short for as long as we avoided them */
-	}
+	if (after_ns - now_ns > YIELD_LONG_NS)
+		avoid(&core->yield_avoid, after_ns);
 }
 
 static void thread_prepare(const struct dp_core *core)
