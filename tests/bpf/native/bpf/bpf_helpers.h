@@ -1,6 +1,6 @@
 /*
- * libbpf's helpers for a filter that is compiled as an ordinary C function, to be measured against its
- * eBPF form: the pointer that declares a map's value type leads to its values here.
+ * libbpf's helpers for a filter that is compiled as an ordinary C function, to be measured against
+ * its eBPF form: the pointer that declares a map's value type leads to its values here.
  */
 #pragma once
 
