@@ -277,6 +277,26 @@ int pipe_create(unsigned flags, struct file **ret_read, struct file **ret_write)
 	return 0;
 }
 
+int pipe_reopen(struct file *file, unsigned flags, struct file **ret_file)
+{
+	struct pipe *pipe = file->data;
+	struct file *end;
+
+	if (file->ops != &pipe_ops)
+		return -ENXIO;
+	end = file_create(&pipe_ops, pipe, flags & (O_ACCMODE | O_NONBLOCK));
+	if (end == NULL)
+		return -ENOMEM;
+	if (file->inode != NULL) { /* a FIFO's pipe lives with its inode */
+		end->inode = inode_ref(file->inode);
+		end->path = path_ref(file->path);
+	}
+	pipe->readers += can_read(end);
+	pipe->writers += can_write(end);
+	*ret_file = end;
+	return 0;
+}
+
 /* ---- size ---- */
 
 long pipe_size_get(const struct file *file)

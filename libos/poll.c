@@ -317,11 +317,14 @@ static long select_sets_wait(struct select_sets *sets, unsigned nr, uint64_t dea
 static long select_fds(int nr, void *user_in, void *user_out, void *user_ex, uint64_t deadline_ns)
 {
 	struct select_sets sets;
+	/* Linux looks no further than the descriptor table goes. */
+	unsigned size = fdtable_size(current()->process->files);
 	unsigned n = (unsigned)MIN(nr, FD_SETSIZE);
 	long ready;
 
 	if (nr < 0)
 		return -EINVAL;
+	n = MIN(n, size);
 	if (set_import(sets.in, user_in, n) != 0 || set_import(sets.out, user_out, n) != 0 ||
 	    set_import(sets.ex, user_ex, n) != 0)
 		return -EFAULT;

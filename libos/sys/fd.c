@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 
 #include "leat/base/bits.h"
 #include "libos/arena.h"
+#include "libos/fasync.h"
 #include "libos/file.h"
 #include "libos/fs/hostfile.h"
 #include "libos/fs/locks.h"
@@ -29,16 +31,18 @@
 
 /* ---- open and close ---- */
 
-/* /proc/self/fd/N and /dev/stdout of a host descriptor open that descriptor again. */
+/* /proc/self/fd/N, /dev/fd/N and /dev/stdout of a host descriptor or a pipe: that object again. */
 static int open_reopen(const char *path, int dirfd, unsigned flags, struct file **ret_file)
 {
 	int fd;
 
 	if (vfs_fd_link(path, dirfd, &fd) != 0)
 		return -ENOENT;
-	if (fd_get(fd) == NULL || !hostfile_is(fd_get(fd)))
+	if (fd_get(fd) == NULL)
 		return -ENOENT;
-	return hostfile_reopen(fd_get(fd), flags, ret_file);
+	if (hostfile_is(fd_get(fd)))
+		return hostfile_reopen(fd_get(fd), flags, ret_file);
+	return pipe_reopen(fd_get(fd), flags, ret_file);
 }
 
 static long open_common(int dirfd, const char *user_path, const struct open_how_k *how)
@@ -51,9 +55,11 @@ static long open_common(int dirfd, const char *user_path, const struct open_how_
 	if (err != 0)
 		return err;
 	err = path_open(dirfd, path, how, &file);
-	if (err == -ENXIO || err == -ENOLINK || err == -ENOENT) {
-		if (open_reopen(path, dirfd, how->flags, &file) == 0)
-			err = 0;
+	/* Objects without a place in the tree: the link's text leads nowhere. */
+	if (err == -ENXIO || err == -ENOLINK || err == -ENOENT || err == -EACCES) {
+		int again = open_reopen(path, dirfd, how->flags, &file);
+
+		err = again == -ENOENT ? err : again;
 	}
 	path_release(path);
 	if (err != 0)
@@ -211,12 +217,67 @@ static long fcntl_setfl(struct file *file, unsigned long arg)
 	unsigned flags = (file->flags & ~(unsigned)SETFL_MASK) | ((unsigned)arg & SETFL_MASK);
 	int err;
 
+	if (((flags ^ file->flags) & O_ASYNC) != 0) {
+		err = fasync_set(file, (flags & O_ASYNC) != 0);
+		if (err != 0 && err != -ENOTTY) /* files that are always ready take the flag */
+			return err;
+	}
 	if (file->ops->set_flags != NULL) {
 		err = file->ops->set_flags(file, flags);
 		if (err != 0)
 			return err;
 	}
 	file->flags = flags;
+	return 0;
+}
+
+static long fcntl_setown(struct file *file, int pid)
+{
+	if (pid == INT_MIN)
+		return -EINVAL;
+	if (pid > 0 && process_find(pid) == NULL && task_find(pid) == NULL)
+		return -ESRCH;
+	file->owner_pid = pid;
+	file->owner_is_task = false;
+	return 0;
+}
+
+/* struct f_owner_ex: what libc makes of F_GETOWN. */
+static long fcntl_getown_ex(const struct file *file, uint32_t *user_owner)
+{
+	uint32_t owner[2] = {F_OWNER_PID, (uint32_t)file->owner_pid};
+
+	if (file->owner_is_task) {
+		owner[0] = F_OWNER_TID;
+	} else if (file->owner_pid < 0) {
+		owner[0] = F_OWNER_PGRP;
+		owner[1] = (uint32_t)-file->owner_pid;
+	}
+	return copy_to_user(user_owner, owner, sizeof(owner));
+}
+
+static long fcntl_setown_ex(struct file *file, const int32_t *user_owner)
+{
+	int32_t owner[2];
+	long err;
+
+	if (copy_from_user(owner, user_owner, sizeof(owner)) != 0)
+		return -EFAULT;
+	if (owner[0] < F_OWNER_TID || owner[0] > F_OWNER_PGRP)
+		return -EINVAL;
+	if (owner[1] < 0)
+		return -EINVAL;
+	err = fcntl_setown(file, owner[0] == F_OWNER_PGRP ? -owner[1] : owner[1]);
+	if (err == 0)
+		file->owner_is_task = owner[0] == F_OWNER_TID;
+	return err;
+}
+
+static long fcntl_setsig(struct file *file, unsigned long sig)
+{
+	if (sig > NR_SIGNALS)
+		return -EINVAL;
+	file->owner_sig = (int)sig;
 	return 0;
 }
 
@@ -280,6 +341,16 @@ SYS3(fcntl, int, fd, int, cmd, unsigned long, arg)
 		return fcntl_lock(file, cmd, (struct flock *)arg);
 	case F_GETOWN:
 		return file->owner_pid;
+	case F_SETOWN:
+		return fcntl_setown(file, (int)arg);
+	case F_GETOWN_EX:
+		return fcntl_getown_ex(file, (uint32_t *)arg);
+	case F_SETOWN_EX:
+		return fcntl_setown_ex(file, (const int32_t *)arg);
+	case F_GETSIG:
+		return file->owner_sig;
+	case F_SETSIG:
+		return fcntl_setsig(file, arg);
 	case F_GETPIPE_SZ:
 		return pipe_size_get(file);
 	case F_SETPIPE_SZ:
@@ -330,6 +401,19 @@ static long ioctl_regular_left(struct file *file, unsigned long arg)
 	return put_user_u32((uint32_t *)arg, (uint32_t)(st.size > file->pos ? st.size - file->pos : 0));
 }
 
+static long ioctl_async(struct file *file, const uint32_t *user_on)
+{
+	uint32_t on;
+	int err;
+
+	if (get_user_u32(&on, user_on) != 0)
+		return -EFAULT;
+	err = fasync_set(file, on != 0);
+	if (err == 0)
+		file->flags = (file->flags & ~(unsigned)O_ASYNC) | (on != 0 ? O_ASYNC : 0);
+	return err;
+}
+
 SYS3(ioctl, int, fd, unsigned, cmd, unsigned long, arg)
 {
 	struct file *file = fd_get(fd);
@@ -344,6 +428,8 @@ SYS3(ioctl, int, fd, unsigned, cmd, unsigned long, arg)
 		return fd_cloexec_set(fd, false);
 	case FIONBIO:
 		return ioctl_nonblock(file, (const uint32_t *)arg);
+	case FIOASYNC:
+		return ioctl_async(file, (const uint32_t *)arg);
 	default:
 		break;
 	}
