@@ -11,6 +11,7 @@
 
 #include "libos/arena.h"
 #include "libos/epoll.h"
+#include "libos/fasync.h"
 #include "libos/fs/fs.h"
 
 struct file *file_create(const struct file_ops *ops, void *data, unsigned flags)
@@ -37,6 +38,7 @@ static void file_destroy(struct file *file)
 {
 	if (!list_empty(&file->epolls))
 		epoll_file_gone(file);
+	fasync_file_gone(file);
 	if (file->locked)
 		locks_file_closed(file);
 	if (file->ops->release)

@@ -14,6 +14,7 @@
 
 struct dentry;
 struct dirent_sink;
+struct fasync;
 struct file;
 struct inode;
 struct kstat;
@@ -75,8 +76,10 @@ struct file {
 	struct path path;    /* how it was opened: dirfd use, /proc/self/fd; empty if none */
 	void *data;          /* the kind's own object */
 	struct list epolls;  /* epoll items watching this file */
-	int owner_pid;       /* F_SETOWN */
-	int owner_sig;
+	struct fasync *async; /* fasync.c, while O_ASYNC is set */
+	int owner_pid;        /* F_SETOWN: a process, or minus a process group */
+	bool owner_is_task;   /* F_SETOWN_EX: owner_pid is a thread's */
+	int owner_sig;        /* F_SETSIG: 0 is SIGIO without details */
 };
 
 /* A new file with one reference, or NULL (out of arena). */
