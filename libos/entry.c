@@ -161,8 +161,9 @@ static __attribute__((noinline)) void syscall_locked(struct pt_regs *regs,
 			regs_complete(regs);
 		result = syscall_call(desc, regs);
 	}
-	/* sigreturn and execve have set all registers: no call, no result. */
-	if (regs->orig_rax != UINT64_MAX) {
+	/* sigreturn and execve have set all registers: no call, no result. (Nor is there a call
+	 * -1.) */
+	if (regs->orig_rax != UINT64_MAX || desc == NULL) {
 		regs->rax = (uint64_t)result;
 		if (trace)
 			trace_exit(regs, result);
