@@ -108,8 +108,14 @@ int ebpf_object_load(const void *elf, size_t size, char *log, size_t log_size,
 	if (err)
 		return err;
 	err = ebpf_object_verify(obj, log, log_size);
-	if (!err)
+	if (!err) {
 		err = ebpf_object_prepare(obj, EBPF_ENGINE_AUTO);
+		if (err)
+			ebpf_log_set(
+				log, log_size,
+				"verified, but it cannot run here: programs for Linux only, or no "
+				"memory for code\n");
+	}
 	if (err) {
 		ebpf_object_unref(obj);
 		return err;

@@ -55,9 +55,9 @@ struct ebpf_prog_type {
 	const char *section;                 /* section name, or its beginning up to a '/' */
 	const struct ebpf_ctx_field *fields; /* sorted by off, ends with size 0 */
 	const uint8_t *helpers;              /* allowed ones, ends with 0 */
+	uint32_t cost_max;                   /* instructions on the longest path */
 	bool packet_writable;
-	uint32_t cost_max; /* instructions on the longest path */
-	bool runnable;     /* else only verified: it is for Linux to run */
+	bool runnable; /* else only verified: it is for Linux to run */
 };
 
 /* NULL: no such type. */

@@ -97,6 +97,12 @@ static int read_maps(struct reader *r)
 	return found ? fail(r, found, "a map definition that Leat does not understand", "") : 0;
 }
 
+static bool is_data(const char *name)
+{
+	return strncmp(name, ".data", 5) == 0 || strncmp(name, ".rodata", 7) == 0 ||
+	       strncmp(name, ".bss", 4) == 0;
+}
+
 /* .data, .rodata and .bss become arrays of one value, named after their section. */
 static int read_data(struct reader *r, uint32_t index)
 {
@@ -107,9 +113,7 @@ static int read_data(struct reader *r, uint32_t index)
 	int err;
 
 	r->sections[index].map = -1;
-	if ((strncmp(name, ".data", 5) && strncmp(name, ".rodata", 7) &&
-	     strncmp(name, ".bss", 4)) ||
-	    r->elf.sections[index].sh_size == 0)
+	if (!is_data(name) || r->elf.sections[index].sh_size == 0)
 		return 0;
 	if (r->elf.sections[index].sh_size > EBPF_VALUE_SIZE_MAX)
 		return fail(r, -E2BIG, "a data section that is too big", name);
@@ -371,7 +375,7 @@ static int take_flat(const struct reader *r, struct flat *flat, struct ebpf_code
 			     reason);
 		return err;
 	}
-	code->lines = calloc(flat->count, sizeof(*code->lines));
+	code->lines = flat->count ? calloc(flat->count, sizeof(*code->lines)) : NULL;
 	if (!code->lines)
 		return -ENOMEM;
 	for (i = 0; i < flat->count; i++) {

@@ -400,7 +400,7 @@ int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log
 	err = prove(&v);
 	for (first = v.nodes; first && first->next; first = first->next)
 		continue;
-	if (!err && first->cost > v.type->cost_max) {
+	if (!err && first && first->cost > v.type->cost_max) {
 		ebpf_log_set(
 			log, log_size,
 			"program %s (%s) refused: its longest path has %llu instructions, %u are "
@@ -410,7 +410,7 @@ int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log
 		err = -E2BIG;
 	}
 	code->verified = !err;
-	code->cost = err ? 0 : first->cost;
+	code->cost = err || !first ? 0 : first->cost;
 	finish(&v);
 	return err;
 }

@@ -125,7 +125,7 @@ int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_
 {
 	struct vframe *frame = v->now.frames[base->frame];
 	uint32_t size = ebpf_size_bytes(insn.code), position;
-	struct span span;
+	struct span span = {0};
 	struct vslot *slot;
 	int err = span_of(v, base, insn.off, size, &span);
 
@@ -163,7 +163,7 @@ int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t of
 			 bool certainly)
 {
 	struct vframe *frame = v->now.frames[base->frame];
-	struct span span;
+	struct span span = {0};
 	uint32_t position;
 	int err = span_of(v, base, off, size, &span);
 
@@ -200,7 +200,7 @@ static bool byte_written(const struct vframe *frame, uint32_t position, bool *re
 int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size)
 {
 	const struct vframe *frame = v->now.frames[base->frame];
-	struct span span;
+	struct span span = {0};
 	uint32_t position;
 	bool pointer;
 	int err = span_of(v, base, off, size, &span);
@@ -292,7 +292,7 @@ int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_i
 	uint32_t size = ebpf_size_bytes(insn.code);
 	struct scalar value;
 	struct vslot *slot = NULL;
-	struct span span;
+	struct span span = {0};
 	int err = span_of(v, base, insn.off, size, &span);
 
 	if (err)
