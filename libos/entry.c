@@ -178,6 +178,8 @@ void entry_syscall(struct pt_regs *regs)
 	const struct syscall_desc *desc = syscall_find(regs->orig_rax);
 	bool trapped = kt->in_trap != 0;
 
+	if (unlikely(regs->orig_rax == UINT64_MAX))
+		regs->orig_rax = UINT64_MAX - 1; /* as invalid, and no mark of ours */
 	kt->calls++;
 	if (unlikely(trapped)) {
 		kt->in_trap = 0;

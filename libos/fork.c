@@ -92,6 +92,9 @@ static int clone_resources(struct process *child, struct process *self, uint64_t
 			return -ENOMEM;
 		memcpy(child->exe_path, self->exe_path, size);
 	}
+	child->args = self->args;
+	if (child->args != NULL)
+		child->args->refs++;
 	child->creds = self->creds;
 	child->arg_start = self->arg_start;
 	child->arg_end = self->arg_end;

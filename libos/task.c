@@ -14,6 +14,7 @@
 
 #define TID_MAX 4194304 /* as /proc/sys/kernel/pid_max on 64-bit Linux */
 #define TID_FIRST 2	/* 1 is Leat's reaper */
+#define ARGS_COPY_MAX 4096 /* bytes of arguments that others see */
 #define TASK_STACK_BYTES (ABI_PAGE_SIZE << TASK_STACK_ORDER)
 
 void entry_task_start(void); /* entry.S */
@@ -238,6 +239,35 @@ struct process *process_create(struct process *parent, struct hostproc *host)
 	return process;
 }
 
+static void args_unref(struct args_copy *args)
+{
+	if (args != NULL && --args->refs == 0)
+		arena_free(args);
+}
+
+void process_set_args(struct process *process, const char *const *argv)
+{
+	struct args_copy *args;
+	size_t len = 0;
+
+	for (unsigned i = 0; argv[i] != NULL; i++)
+		len += strlen(argv[i]) + 1;
+	len = MIN(len, (size_t)ARGS_COPY_MAX);
+	args = arena_alloc(sizeof(*args) + len);
+	args_unref(process->args);
+	process->args = args;
+	if (args == NULL)
+		return;
+	args->refs = 1;
+	args->len = 0;
+	for (unsigned i = 0; argv[i] != NULL && args->len < len; i++) {
+		size_t n = MIN(strlen(argv[i]) + 1, len - args->len);
+
+		memcpy(args->text + args->len, argv[i], n);
+		args->len += n;
+	}
+}
+
 void process_unref(struct process *process)
 {
 	if (--process->refs > 0)
@@ -247,5 +277,6 @@ void process_unref(struct process *process)
 	instance()->nr_processes--;
 	arena_free(process->rlimits);
 	arena_free(process->exe_path);
+	args_unref(process->args);
 	arena_free(process);
 }

@@ -176,6 +176,7 @@ struct process {
 	uint64_t dead_run_ns;   /* CPU time of tasks that have ended */
 	uint64_t child_run_ns;  /* of waited-for children */
 	char *exe_path;         /* arena string, for /proc/self/exe */
+	struct args_copy *args; /* what others see in /proc/PID/cmdline; shared by fork */
 	uint64_t arg_start, arg_end, env_start, env_end; /* user addresses, for /proc */
 	uint64_t auxv[64];      /* copy of the auxiliary vector, for /proc/self/auxv */
 };
@@ -247,7 +248,7 @@ struct kthread {
 	uint32_t grant;             /* generation under which it is held */
 	unsigned core;              /* pinned to, or KTHREAD_NO_CORE */
 	uint64_t slice_ends_ns;
-	bool lingering;
+	uint32_t *wake_word; /* of a kthread that was handed our vcpu: woken when the lock is free */
 };
 
 static inline struct kthread *this_kthread(void)
@@ -295,6 +296,16 @@ void process_unref(struct process *process);
 struct task *task_find(int tid);       /* any process; NULL if none */
 struct process *process_find_group(int pgid); /* a living member; NULL if none */
 struct process *process_find(int pid); /* zombies too */
+
+/* The program's arguments as other processes may read them: they cannot see its memory. */
+struct args_copy {
+	unsigned refs;
+	size_t len; /* strings with their NULs */
+	char text[];
+};
+
+/* Keeps a copy of argv, as far as memory allows. */
+void process_set_args(struct process *process, const char *const *argv);
 
 /* ---- exit.c ---- */
 

@@ -260,6 +260,7 @@ int loader_commit(struct exec_plan *plan, struct process *process, struct loader
 	mm_unref(process->mm);
 	process->mm = mm_ref(plan->mm);
 	set_exe_path(process, plan->main.file);
+	process_set_args(process, plan->argv);
 	r = load_stack_map(plan);
 	if (r == 0)
 		r = load_map(plan, &loaded);

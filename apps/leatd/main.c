@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "apps/common/paths.h"
 #include "apps/leatd/leatd.h"
 #include "apps/leatd/log.h"
+#include "leat/base/bits.h"
 
 #define LEAT_VERSION "0.1.0"
 #define IDLE_NS 30000000000ULL /* a private leatd's patience */
@@ -218,13 +220,23 @@ static int dataplane_begin(struct leatd *leatd, const struct options *options)
 	return r < 0 ? fail("watch the launcher", r) : 0;
 }
 
+/* taskset and cpusets count: no more vcpus than cores to run them. */
+static unsigned cpus_allowed(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return MIN((unsigned)CPU_COUNT(&set), ABI_MAX_VCPUS);
+}
+
 static int leatd_begin(struct leatd *leatd, const struct options *options)
 {
 	int r;
 
 	dataplane_prepare(); /* inherited by the launcher and all instances */
 	leatd->private = options->private;
-	leatd->nr_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	leatd->nr_cpus = cpus_allowed();
 	list_init(&leatd->instances);
 	list_init(&leatd->clients);
 	leatd->idle_timer.due = idle_due;

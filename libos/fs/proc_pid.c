@@ -2,7 +2,7 @@
  * proc_pid.c - /proc/PID: what programs read about processes and threads.  See proc(5).
  *
  * A process's own memory (arguments, environment) can be read only in its own address space: for
- * other processes cmdline shows the program's name, and environ is empty.
+ * other processes cmdline shows the arguments of its exec, and environ is empty.
  */
 #include <errno.h>
 #include <string.h>
@@ -101,8 +101,8 @@ static int show_cmdline(const struct proc_object *object, struct strbuf *buf)
 		return -ESRCH;
 	if (is_readable_now(process))
 		add_user_range(buf, process->arg_start, process->arg_end);
-	else if (process->exe_path != NULL)
-		strbuf_add_bytes(buf, process->exe_path, strlen(process->exe_path) + 1);
+	else if (!process->zombie && process->args != NULL)
+		strbuf_add_bytes(buf, process->args->text, process->args->len);
 	return 0;
 }
 

@@ -367,7 +367,24 @@ static int proc_setattr(struct inode *inode, const struct iattr *attr)
 	return pi->entry->store != NULL && attr->valid == ATTR_SIZE ? 0 : -EPERM;
 }
 
+/* Nothing is ever made here: proc(5) says that there is no such place. */
+static int proc_create(struct inode *dir, struct dentry *dentry, uint32_t mode, uint64_t rdev)
+{
+	(void)dir;
+	(void)dentry;
+	(void)mode;
+	(void)rdev;
+	return -ENOENT;
+}
+
+static int proc_mkdir(struct inode *dir, struct dentry *dentry, uint32_t mode)
+{
+	return proc_create(dir, dentry, mode, 0);
+}
+
 static const struct inode_ops proc_inode_ops = {
+	.create = proc_create,
+	.mkdir = proc_mkdir,
 	.lookup = proc_lookup,
 	.revalidate = proc_revalidate,
 	.readlink = proc_readlink,
