@@ -1,7 +1,8 @@
 /*
  * cputime.c - CPU time of tasks and processes.
  *
- * task.c adds up run_ns whenever a task leaves a kthread; a running task's current turn is added here.
+ * task.c adds up run_ns whenever a task leaves a kthread; a running task's current turn is added
+ * here.
  */
 #include "libos/cputime.h"
 

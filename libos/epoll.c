@@ -1,9 +1,9 @@
 /*
  * epoll.c - epoll(7): level and edge triggered, one-shot, exclusive, nested.
  *
- * An item leaves its wait entries in the watched file's queues for as long as it lives.  A wake-up puts
- * it on the ready list; epoll_wait asks only the files on that list, so its cost is that of what is
- * ready.  A level-triggered item goes back to the list's end after it was reported.
+ * An item leaves its wait entries in the watched file's queues for as long as it lives.  A wake-up
+ * puts it on the ready list; epoll_wait asks only the files on that list, so its cost is that of
+ * what is ready.  A level-triggered item goes back to the list's end after it was reported.
  */
 #include "libos/epoll.h"
 
@@ -22,7 +22,8 @@
 
 #define EP_PRIVATE (EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE)
 #define EP_ALWAYS (EPOLLERR | EPOLLHUP)
-#define EP_EXCLUSIVE_OK (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+#define EP_EXCLUSIVE_OK                                                                            \
+	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
 #define EP_NEST_MAX 5
 #define EP_EVENTS_MAX (INT32_MAX / (int)sizeof(struct epoll_event_user))
 
@@ -169,8 +170,7 @@ static bool epoll_has_ready(struct epoll *ep)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &ep->ready)
-	{
+	list_for_each_safe(pos, tmp, &ep->ready) {
 		struct epoll_item *item = list_entry(pos, struct epoll_item, ready_node);
 
 		if (item_poll(item) != 0)
@@ -242,8 +242,7 @@ static struct epoll_item *item_find(const struct epoll *ep, const struct file *f
 {
 	const struct list *pos;
 
-	list_for_each(pos, &file->epolls)
-	{
+	list_for_each(pos, &file->epolls) {
 		struct epoll_item *item = list_entry(pos, struct epoll_item, file_node);
 
 		if (item->ep == ep && item->fd == fd)
@@ -263,9 +262,9 @@ static int nest_depth(const struct file *file, const struct epoll *target, int d
 		return depth;
 	if (ep == target || depth >= EP_NEST_MAX)
 		return -ELOOP;
-	list_for_each(pos, &ep->items)
-	{
-		below = nest_depth(list_entry(pos, struct epoll_item, ep_node)->file, target, depth + 1);
+	list_for_each(pos, &ep->items) {
+		below = nest_depth(list_entry(pos, struct epoll_item, ep_node)->file, target,
+				   depth + 1);
 		if (below < 0)
 			return below;
 		deepest = MAX(deepest, below);
@@ -276,7 +275,7 @@ static int nest_depth(const struct file *file, const struct epoll *target, int d
 /* Asks the file and registers with its queues the first time. */
 static int item_register(struct epoll_item *item)
 {
-	struct epoll_register reg = { .table.queue = item_queue, .item = item };
+	struct epoll_register reg = {.table.queue = item_queue, .item = item};
 	uint32_t got = file_poll(item->file, &reg.table);
 
 	if (item->error != 0)
@@ -288,7 +287,8 @@ static int item_register(struct epoll_item *item)
 	return 0;
 }
 
-static int item_add(struct epoll *ep, struct file *file, int fd, const struct epoll_event_user *event)
+static int item_add(struct epoll *ep, struct file *file, int fd,
+		    const struct epoll_event_user *event)
 {
 	struct epoll_item *item;
 	int err;
@@ -349,7 +349,7 @@ static int ctl_check(const struct file *epfile, const struct file *file, int op,
 
 SYS4(epoll_ctl, int, epfd, int, op, int, fd, const struct epoll_event_user *, user_event)
 {
-	struct epoll_event_user event = { 0 };
+	struct epoll_event_user event = {0};
 	struct file *epfile, *file;
 	struct epoll_item *item;
 	int err;
@@ -389,10 +389,9 @@ static int epoll_collect(struct epoll *ep, struct epoll_event_user *user_events,
 	int n = 0, err = 0;
 
 	list_init(&again);
-	list_for_each_safe(pos, tmp, &ep->ready)
-	{
+	list_for_each_safe(pos, tmp, &ep->ready) {
 		struct epoll_item *item = list_entry(pos, struct epoll_item, ready_node);
-		struct epoll_event_user event = { .data = item->data };
+		struct epoll_event_user event = {.data = item->data};
 
 		if (n == max)
 			break;
@@ -437,7 +436,8 @@ static int epoll_sleep(struct epoll *ep, uint64_t deadline_ns)
 }
 
 /* deadline_ns 0: do not wait. */
-static long epoll_wait_common(int epfd, struct epoll_event_user *user_events, int max, uint64_t deadline_ns)
+static long epoll_wait_common(int epfd, struct epoll_event_user *user_events, int max,
+			      uint64_t deadline_ns)
 {
 	struct file *file = fd_get(epfd);
 	struct epoll *ep;
@@ -496,7 +496,8 @@ static long epoll_pwait_common(int epfd, struct epoll_event_user *user_events, i
 SYS6(epoll_pwait, int, epfd, struct epoll_event_user *, user_events, int, max, int, timeout_ms,
      const uint64_t *, user_mask, uint64_t, mask_size)
 {
-	return epoll_pwait_common(epfd, user_events, max, deadline_of_ms(timeout_ms), user_mask, mask_size);
+	return epoll_pwait_common(epfd, user_events, max, deadline_of_ms(timeout_ms), user_mask,
+				  mask_size);
 }
 
 SYS6(epoll_pwait2, int, epfd, struct epoll_event_user *, user_events, int, max,
@@ -510,7 +511,8 @@ SYS6(epoll_pwait2, int, epfd, struct epoll_event_user *, user_events, int, max,
 			return -EFAULT;
 		if (!timespec_ok(&ts))
 			return -EINVAL;
-		deadline_ns = ts.tv_sec == 0 && ts.tv_nsec == 0 ? 0 : deadline_after(timespec_to_ns(&ts));
+		deadline_ns =
+			ts.tv_sec == 0 && ts.tv_nsec == 0 ? 0 : deadline_after(timespec_to_ns(&ts));
 	}
 	return epoll_pwait_common(epfd, user_events, max, deadline_ns, user_mask, mask_size);
 }

@@ -114,7 +114,8 @@ static long eventfd_open(unsigned count, int flags)
 	efd->count = count;
 	efd->semaphore = (flags & EFD_SEMAPHORE) != 0;
 	wait_queue_init(&efd->wq);
-	file = file_create(&eventfd_ops, efd, O_RDWR | ((flags & EFD_NONBLOCK) != 0 ? O_NONBLOCK : 0));
+	file = file_create(&eventfd_ops, efd,
+			   O_RDWR | ((flags & EFD_NONBLOCK) != 0 ? O_NONBLOCK : 0));
 	if (file == NULL) {
 		arena_free(efd);
 		return -ENOMEM;

@@ -16,10 +16,10 @@
 
 struct fdtable {
 	unsigned refs;
-	unsigned size;      /* slots of files[]; a multiple of 64 */
-	unsigned next;      /* no number below this one is free */
+	unsigned size; /* slots of files[]; a multiple of 64 */
+	unsigned next; /* no number below this one is free */
 	struct file **files;
-	uint64_t *cloexec;  /* size / 64 words */
+	uint64_t *cloexec; /* size / 64 words */
 };
 
 static unsigned limit_nofile(void)

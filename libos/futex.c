@@ -1,10 +1,10 @@
 /*
  * futex.c - futexes: tasks that sleep on a word of the program's memory.
  *
- * Waiters hang in a hash table in the arena, keyed by the memory's identity (mm_key), so that words in
- * memory shared between processes of the instance work too.  No host futex is involved: a waiter is a
- * parked task.  See futex(2); priority-inheriting operations are refused (-ENOSYS), and glibc then
- * reports ENOTSUP from pthread_mutexattr_setprotocol users.
+ * Waiters hang in a hash table in the arena, keyed by the memory's identity (mm_key), so that words
+ * in memory shared between processes of the instance work too.  No host futex is involved: a waiter
+ * is a parked task.  See futex(2); priority-inheriting operations are refused (-ENOSYS), and glibc
+ * then reports ENOTSUP from pthread_mutexattr_setprotocol users.
  */
 #include "libos/futex.h"
 
@@ -95,8 +95,7 @@ static unsigned futex_wake_key(const struct mem_key *key, unsigned nr, uint32_t 
 	struct list *pos, *tmp;
 	unsigned woken = 0;
 
-	list_for_each_safe(pos, tmp, bucket)
-	{
+	list_for_each_safe(pos, tmp, bucket) {
 		struct futex_waiter *waiter = list_entry(pos, struct futex_waiter, node);
 
 		if (woken >= nr)
@@ -165,7 +164,7 @@ static long futex_wait_restart(struct task *task)
 static long futex_wait(const struct futex_wait_args *args)
 {
 	struct task *task = current();
-	struct futex_waiter waiter = { .bitset = args->bitset };
+	struct futex_waiter waiter = {.bitset = args->bitset};
 	uint32_t value;
 	int err;
 
@@ -201,8 +200,7 @@ static long futex_requeue(const struct mem_key *from, const struct mem_key *to, 
 	struct list *pos, *tmp;
 	unsigned woken = 0, moved = 0;
 
-	list_for_each_safe(pos, tmp, bucket)
-	{
+	list_for_each_safe(pos, tmp, bucket) {
 		struct futex_waiter *waiter = list_entry(pos, struct futex_waiter, node);
 
 		if (!futex_key_equal(&waiter->key, from))
@@ -376,7 +374,8 @@ static long futex_op_pair(int op, uint64_t uaddr, uint64_t uaddr2, uint32_t val,
 	return futex_requeue(&key1, &key2, val, val2);
 }
 
-SYS6(futex, uint64_t, uaddr, int, op, uint32_t, val, uint64_t, arg4, uint64_t, uaddr2, uint32_t, val3)
+SYS6(futex, uint64_t, uaddr, int, op, uint32_t, val, uint64_t, arg4, uint64_t, uaddr2, uint32_t,
+     val3)
 {
 	bool is_private = (op & FUTEX_PRIVATE_FLAG) != 0;
 	int cmd = op & FUTEX_CMD_MASK;
@@ -424,7 +423,8 @@ SYS3(get_robust_list, int, tid, uint64_t *, user_head, uint64_t *, user_size)
 	return err != 0 ? err : put_user_u64(user_head, task->robust_list);
 }
 
-/* One mutex of the dead task: mark it and wake one waiter (robust futexes, kernel documentation). */
+/* One mutex of the dead task: mark it and wake one waiter (robust futexes, kernel documentation).
+ */
 static int futex_robust_one(const struct task *task, uint64_t uaddr, bool pending)
 {
 	uint32_t value, found;

@@ -1,9 +1,9 @@
 /*
  * meminfo.c - what /proc/meminfo, sysinfo and getrusage say about memory.
  *
- * The instance's share is --memory.  What its processes use is counted: resident pages of the current
- * process by mincore, the mapped private memory of the others (an upper bound: their page tables
- * cannot be read from here), the arena and memfs's data.
+ * The instance's share is --memory.  What its processes use is counted: resident pages of the
+ * current process by mincore, the mapped private memory of the others (an upper bound: their page
+ * tables cannot be read from here), the arena and memfs's data.
  */
 #include "libos/meminfo.h"
 

@@ -2,7 +2,8 @@
  * names.c - names of calls, errors, signals and flags.
  *
  * The names of all x86-64 calls come from the kernel's own header at build time
- * (scripts/gen-syscall-names.sh), so that a call which Leat does not answer is named in a trace too.
+ * (scripts/gen-syscall-names.sh), so that a call which Leat does not answer is named in a trace
+ * too.
  */
 #include "libos/names.h"
 
@@ -14,7 +15,10 @@
 
 #include "leat/base/bits.h"
 
-#define NAME(x) { #x, x }
+#define NAME(x)                                                                                    \
+	{                                                                                          \
+#x, x                                                                              \
+	}
 #define NAME_LEN 28
 
 static const char syscall_names[][NAME_LEN] = {
@@ -22,17 +26,17 @@ static const char syscall_names[][NAME_LEN] = {
 };
 
 static const char signal_names[][NAME_LEN] = {
-	[SIGHUP] = "SIGHUP",	   [SIGINT] = "SIGINT",	      [SIGQUIT] = "SIGQUIT",
-	[SIGILL] = "SIGILL",	   [SIGTRAP] = "SIGTRAP",     [SIGABRT] = "SIGABRT",
-	[SIGBUS] = "SIGBUS",	   [SIGFPE] = "SIGFPE",	      [SIGKILL] = "SIGKILL",
-	[SIGUSR1] = "SIGUSR1",	   [SIGSEGV] = "SIGSEGV",     [SIGUSR2] = "SIGUSR2",
-	[SIGPIPE] = "SIGPIPE",	   [SIGALRM] = "SIGALRM",     [SIGTERM] = "SIGTERM",
+	[SIGHUP] = "SIGHUP",       [SIGINT] = "SIGINT",       [SIGQUIT] = "SIGQUIT",
+	[SIGILL] = "SIGILL",       [SIGTRAP] = "SIGTRAP",     [SIGABRT] = "SIGABRT",
+	[SIGBUS] = "SIGBUS",       [SIGFPE] = "SIGFPE",       [SIGKILL] = "SIGKILL",
+	[SIGUSR1] = "SIGUSR1",     [SIGSEGV] = "SIGSEGV",     [SIGUSR2] = "SIGUSR2",
+	[SIGPIPE] = "SIGPIPE",     [SIGALRM] = "SIGALRM",     [SIGTERM] = "SIGTERM",
 	[SIGSTKFLT] = "SIGSTKFLT", [SIGCHLD] = "SIGCHLD",     [SIGCONT] = "SIGCONT",
-	[SIGSTOP] = "SIGSTOP",	   [SIGTSTP] = "SIGTSTP",     [SIGTTIN] = "SIGTTIN",
-	[SIGTTOU] = "SIGTTOU",	   [SIGURG] = "SIGURG",	      [SIGXCPU] = "SIGXCPU",
-	[SIGXFSZ] = "SIGXFSZ",	   [SIGVTALRM] = "SIGVTALRM", [SIGPROF] = "SIGPROF",
-	[SIGWINCH] = "SIGWINCH",   [SIGIO] = "SIGIO",	      [SIGPWR] = "SIGPWR",
-	[SIGSYS] = "SIGSYS",	   [32] = "SIGRT_0",	      [33] = "SIGRT_1",
+	[SIGSTOP] = "SIGSTOP",     [SIGTSTP] = "SIGTSTP",     [SIGTTIN] = "SIGTTIN",
+	[SIGTTOU] = "SIGTTOU",     [SIGURG] = "SIGURG",       [SIGXCPU] = "SIGXCPU",
+	[SIGXFSZ] = "SIGXFSZ",     [SIGVTALRM] = "SIGVTALRM", [SIGPROF] = "SIGPROF",
+	[SIGWINCH] = "SIGWINCH",   [SIGIO] = "SIGIO",         [SIGPWR] = "SIGPWR",
+	[SIGSYS] = "SIGSYS",       [32] = "SIGRT_0",          [33] = "SIGRT_1",
 	[34] = "SIGRT_2",
 };
 
@@ -108,27 +112,29 @@ static const char errno_names[][NAME_LEN] = {
 };
 
 const struct name_value names_open_flags[] = {
-	NAME(O_CREAT),	   NAME(O_EXCL),   NAME(O_NOCTTY),    NAME(O_TRUNC),	NAME(O_APPEND),
-	NAME(O_NONBLOCK),  NAME(O_SYNC),   NAME(O_DSYNC),     NAME(O_DIRECTORY), NAME(O_NOFOLLOW),
-	NAME(O_CLOEXEC),   NAME(O_ASYNC),  NAME(O_DIRECT),    NAME(O_LARGEFILE), NAME(O_NOATIME),
-	NAME(O_PATH),	   { NULL, 0 },
+	NAME(O_CREAT),    NAME(O_EXCL),  NAME(O_NOCTTY), NAME(O_TRUNC),     NAME(O_APPEND),
+	NAME(O_NONBLOCK), NAME(O_SYNC),  NAME(O_DSYNC),  NAME(O_DIRECTORY), NAME(O_NOFOLLOW),
+	NAME(O_CLOEXEC),  NAME(O_ASYNC), NAME(O_DIRECT), NAME(O_LARGEFILE), NAME(O_NOATIME),
+	NAME(O_PATH),     {NULL, 0},
 };
 
 const struct name_value names_prot[] = {
 	NAME(PROT_READ),
 	NAME(PROT_WRITE),
 	NAME(PROT_EXEC),
-	{ NULL, 0 },
+	{NULL, 0},
 };
 
 const struct name_value names_mmap_flags[] = {
-	NAME(MAP_SHARED),	NAME(MAP_PRIVATE),  NAME(MAP_FIXED),	NAME(MAP_ANONYMOUS),
-	NAME(MAP_GROWSDOWN),	NAME(MAP_DENYWRITE), NAME(MAP_EXECUTABLE), NAME(MAP_LOCKED),
-	NAME(MAP_NORESERVE),	NAME(MAP_POPULATE), NAME(MAP_NONBLOCK),	NAME(MAP_STACK),
-	NAME(MAP_HUGETLB),	NAME(MAP_FIXED_NOREPLACE), { NULL, 0 },
+	NAME(MAP_SHARED),     NAME(MAP_PRIVATE),         NAME(MAP_FIXED),
+	NAME(MAP_ANONYMOUS),  NAME(MAP_GROWSDOWN),       NAME(MAP_DENYWRITE),
+	NAME(MAP_EXECUTABLE), NAME(MAP_LOCKED),          NAME(MAP_NORESERVE),
+	NAME(MAP_POPULATE),   NAME(MAP_NONBLOCK),        NAME(MAP_STACK),
+	NAME(MAP_HUGETLB),    NAME(MAP_FIXED_NOREPLACE), {NULL, 0},
 };
 
-static const char *name_at(const char (*names)[NAME_LEN], size_t nr_names, uint64_t index, const char *unknown)
+static const char *name_at(const char (*names)[NAME_LEN], size_t nr_names, uint64_t index,
+			   const char *unknown)
 {
 	if (index >= nr_names || names[index][0] == '\0')
 		return unknown;

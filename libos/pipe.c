@@ -1,7 +1,8 @@
 /*
  * pipe.c - pipes and FIFOs.  See pipe(7), fifo(7).
  *
- * One ring buffer in the arena, made at the first write.  Writes of at most PIPE_BUF bytes are atomic.
+ * One ring buffer in the arena, made at the first write.  Writes of at most PIPE_BUF bytes are
+ * atomic.
  */
 #include "libos/pipe.h"
 
@@ -365,7 +366,8 @@ int fifo_open(struct inode *inode, struct file *file)
 		pipe->is_fifo = true;
 		inode->pipe = pipe;
 	}
-	if ((file->flags & O_ACCMODE) == O_WRONLY && (file->flags & O_NONBLOCK) != 0 && pipe->readers == 0)
+	if ((file->flags & O_ACCMODE) == O_WRONLY && (file->flags & O_NONBLOCK) != 0 &&
+	    pipe->readers == 0)
 		return -ENXIO;
 	file->data = pipe;
 	pipe->readers += can_read(file);

@@ -1,8 +1,8 @@
 /*
  * poll.c - poll, ppoll, select and pselect6.  See poll(2), select(2).
  *
- * One pass asks every file and leaves an entry in its wait queues; if nothing is ready the task sleeps
- * once and asks again.
+ * One pass asks every file and leaves an entry in its wait queues; if nothing is ready the task
+ * sleeps once and asks again.
  */
 #include <errno.h>
 #include <poll.h>
@@ -113,7 +113,7 @@ static unsigned poll_pass(struct poll_wait *pw, struct pollfd *fds, unsigned nr)
 /* The count of ready fds, 0 at the deadline, -EINTR, -ENOMEM. */
 static long poll_loop(struct pollfd *fds, unsigned nr, uint64_t deadline_ns)
 {
-	struct poll_wait pw = { .table.queue = poll_queue };
+	struct poll_wait pw = {.table.queue = poll_queue};
 	bool may_wait = deadline_ns != 0;
 	unsigned ready = poll_pass(may_wait ? &pw : NULL, fds, nr);
 	int err = pw.error;
@@ -196,7 +196,8 @@ static int deadline_import(const struct timespec *user_timeout, uint64_t *ret_de
 		return -EFAULT;
 	if (!timespec_ok(&ts))
 		return -EINVAL;
-	*ret_deadline_ns = ts.tv_sec == 0 && ts.tv_nsec == 0 ? 0 : deadline_after(timespec_to_ns(&ts));
+	*ret_deadline_ns =
+		ts.tv_sec == 0 && ts.tv_nsec == 0 ? 0 : deadline_after(timespec_to_ns(&ts));
 	return 0;
 }
 
@@ -207,7 +208,8 @@ static void timeout_export(struct timespec *user_timeout, uint64_t deadline_ns)
 	struct timespec ts = ns_to_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
 
 	if (user_timeout != NULL && deadline_ns != 0)
-		(void)copy_to_user(user_timeout, &ts, sizeof(ts)); /* a read-only timeout is no error */
+		(void)copy_to_user(user_timeout, &ts, sizeof(ts)); /* a read-only timeout is no
+								      error */
 }
 
 SYS5(ppoll, struct pollfd *, user_fds, unsigned, nr, struct timespec *, user_timeout,
@@ -259,7 +261,8 @@ static bool set_has(const uint64_t *set, unsigned fd)
 
 static short select_events(const struct select_sets *sets, unsigned fd)
 {
-	return (short)((set_has(sets->in, fd) ? SELECT_IN : 0) | (set_has(sets->out, fd) ? SELECT_OUT : 0) |
+	return (short)((set_has(sets->in, fd) ? SELECT_IN : 0) |
+		       (set_has(sets->out, fd) ? SELECT_OUT : 0) |
 		       (set_has(sets->ex, fd) ? SELECT_EX : 0));
 }
 
@@ -302,7 +305,7 @@ static long select_sets_wait(struct select_sets *sets, unsigned nr, uint64_t dea
 		short events = select_events(sets, fd);
 
 		if (events != 0)
-			fds[n++] = (struct pollfd){ .fd = (int)fd, .events = events };
+			fds[n++] = (struct pollfd){.fd = (int)fd, .events = events};
 	}
 	ready = poll_loop(fds, n, deadline_ns);
 	for (unsigned i = 0; i < n && ready > 0; i++)
@@ -344,7 +347,8 @@ static long select_fds(int nr, void *user_in, void *user_out, void *user_ex, uin
 	return ready;
 }
 
-SYS5(select, int, nr, void *, user_in, void *, user_out, void *, user_ex, struct timeval *, user_timeout)
+SYS5(select, int, nr, void *, user_in, void *, user_out, void *, user_ex, struct timeval *,
+     user_timeout)
 {
 	uint64_t deadline_ns = WAIT_FOREVER, now_ns;
 	struct timeval tv;
@@ -355,7 +359,8 @@ SYS5(select, int, nr, void *, user_in, void *, user_out, void *, user_ex, struct
 			return -EFAULT;
 		if (tv.tv_sec < 0 || tv.tv_usec < 0)
 			return -EINVAL;
-		deadline_ns = tv.tv_sec == 0 && tv.tv_usec == 0 ? 0 : deadline_after(timeval_to_ns(&tv));
+		deadline_ns =
+			tv.tv_sec == 0 && tv.tv_usec == 0 ? 0 : deadline_after(timeval_to_ns(&tv));
 	}
 	ready = select_fds(nr, user_in, user_out, user_ex, deadline_ns);
 	if (user_timeout != NULL && deadline_ns != 0) {
@@ -372,10 +377,10 @@ struct pselect_mask {
 	uint64_t size;
 };
 
-SYS6(pselect6, int, nr, void *, user_in, void *, user_out, void *, user_ex,
-     struct timespec *, user_timeout, const struct pselect_mask *, user_mask)
+SYS6(pselect6, int, nr, void *, user_in, void *, user_out, void *, user_ex, struct timespec *,
+     user_timeout, const struct pselect_mask *, user_mask)
 {
-	struct pselect_mask mask = { 0 };
+	struct pselect_mask mask = {0};
 	uint64_t deadline_ns;
 	long ready;
 	int err = deadline_import(user_timeout, &deadline_ns);

@@ -1,9 +1,9 @@
 /*
  * sigframe.c - the frame of a signal handler on the program's stack, exact to the byte.
  *
- * The layout is the kernel's struct rt_sigframe (arch/x86 uapi <asm/sigcontext.h>, <asm/ucontext.h>):
- * return address, ucontext, siginfo, and above them the vector state in XSAVE's standard format with
- * the kernel's magic words.  The JVM, Go, Julia and V8 read and change it.
+ * The layout is the kernel's struct rt_sigframe (arch/x86 uapi <asm/sigcontext.h>,
+ * <asm/ucontext.h>): return address, ucontext, siginfo, and above them the vector state in XSAVE's
+ * standard format with the kernel's magic words.  The JVM, Go, Julia and V8 read and change it.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -175,8 +175,8 @@ static void frame_fill_regs(struct frame_sigcontext *mc, const struct pt_regs *r
 }
 
 /*
- * How the saved context restarts the call.  Natively rip points at the syscall instruction again and
- * rax holds the number; where a rewritten site has kept the instruction that is exactly what
+ * How the saved context restarts the call.  Natively rip points at the syscall instruction again
+ * and rax holds the number; where a rewritten site has kept the instruction that is exactly what
  * happens here too.  Elsewhere a word in the frame says so to rt_sigreturn.
  */
 static void frame_fill_restart(struct frame_sigcontext *mc, const struct pt_regs *regs)
@@ -258,7 +258,7 @@ int sigframe_push(struct pt_regs *regs, int sig, const struct ksigaction *action
 	if (copy_to_user((void *)at, &frame, sizeof(frame)) != 0)
 		return -EFAULT;
 	if ((task->altstack.flags & SS_AUTODISARM_FLAG) != 0)
-		task->altstack = (struct altstack){ .flags = SS_DISABLE };
+		task->altstack = (struct altstack){.flags = SS_DISABLE};
 	regs->rsp = at;
 	regs->rip = action->handler;
 	regs->rdi = (uint64_t)sig;
@@ -303,7 +303,7 @@ static void frame_take_regs(struct pt_regs *regs, const struct frame_sigcontext 
  */
 static void frame_sanitize_xstate(uint8_t *buf, uint64_t xfeatures)
 {
-	uint64_t header[8] = { 0 };
+	uint64_t header[8] = {0};
 	uint32_t mxcsr;
 
 	memcpy(&header[0], buf + XSAVE_HEADER_OFFSET, sizeof(header[0]));
@@ -321,7 +321,8 @@ static bool frame_has_extended(const uint8_t *buf, uint64_t fpstate, uint32_t si
 	uint32_t magic2;
 
 	memcpy(&sw, buf + XSAVE_SW_OFFSET, sizeof(sw));
-	if (sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size < XSAVE_MIN_SIZE || sw.xstate_size > size)
+	if (sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size < XSAVE_MIN_SIZE ||
+	    sw.xstate_size > size)
 		return false;
 	if (get_user_u32(&magic2, (const uint32_t *)(fpstate + sw.xstate_size)) != 0)
 		return false;
@@ -371,9 +372,9 @@ int sigframe_pop(struct pt_regs *regs, bool *ret_restart)
 	frame_take_regs(regs, &frame.uc.mc);
 	signal_set_blocked(task, frame.uc.sigmask);
 	if (!on_altstack(task, regs->rsp) || (task->altstack.flags & SS_DISABLE) != 0)
-		task->altstack = (struct altstack){ .sp = frame.uc.stack_sp,
-						    .size = frame.uc.stack_size,
-						    .flags = frame.uc.stack_flags & ~SS_ONSTACK };
+		task->altstack = (struct altstack){.sp = frame.uc.stack_sp,
+						   .size = frame.uc.stack_size,
+						   .flags = frame.uc.stack_flags & ~SS_ONSTACK};
 	*ret_restart = frame.uc.mc.reserved1[0] == FRAME_RESTART;
 	return 0;
 }

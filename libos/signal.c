@@ -25,10 +25,11 @@
 #define SIG_IGNORED_BY_DEFAULT                                                                     \
 	(SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH))
 #define SIG_SYNCHRONOUS                                                                            \
-	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) |   \
-	 SIG_BIT(SIGSYS))
+	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) |                 \
+	 SIG_BIT(SIGFPE) | SIG_BIT(SIGSYS))
 
-#define SIGQUEUE_MAX 8192U /* queued real-time signals of one process, RLIMIT_SIGPENDING's default */
+#define SIGQUEUE_MAX                                                                               \
+	8192U /* queued real-time signals of one process, RLIMIT_SIGPENDING's default */
 
 static const struct ksigaction *signal_action(const struct process *process, int sig)
 {
@@ -41,7 +42,8 @@ bool signal_ignores(const struct process *process, int sig)
 
 	if (handler == (uint64_t)(uintptr_t)SIG_IGN)
 		return (SIG_BIT(sig) & SIG_UNBLOCKABLE) == 0;
-	return handler == (uint64_t)(uintptr_t)SIG_DFL && (SIG_BIT(sig) & SIG_IGNORED_BY_DEFAULT) != 0;
+	return handler == (uint64_t)(uintptr_t)SIG_DFL &&
+	       (SIG_BIT(sig) & SIG_IGNORED_BY_DEFAULT) != 0;
 }
 
 /* ---- pending sets ---- */
@@ -56,8 +58,7 @@ static void sigpending_flush(struct sigpending *pending, uint64_t set)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &pending->queue)
-	{
+	list_for_each_safe(pos, tmp, &pending->queue) {
 		struct sigqueue_entry *entry = list_entry(pos, struct sigqueue_entry, node);
 
 		if ((SIG_BIT(entry->info.si_signo) & set) == 0)
@@ -93,7 +94,7 @@ static int sigpending_add(struct sigpending *pending, int sig, const siginfo_t *
 	if (info != NULL)
 		entry->info = *info;
 	else
-		entry->info = (siginfo_t){ .si_code = SI_KERNEL };
+		entry->info = (siginfo_t){.si_code = SI_KERNEL};
 	entry->info.si_signo = sig;
 	list_add_tail(&pending->queue, &entry->node);
 	pending->set |= SIG_BIT(sig);
@@ -105,8 +106,7 @@ static int sigpending_take(struct sigpending *pending, int sig, siginfo_t *ret_i
 	struct list *pos, *tmp;
 	bool found = false;
 
-	list_for_each_safe(pos, tmp, &pending->queue)
-	{
+	list_for_each_safe(pos, tmp, &pending->queue) {
 		struct sigqueue_entry *entry = list_entry(pos, struct sigqueue_entry, node);
 
 		if (entry->info.si_signo != sig)
@@ -171,8 +171,7 @@ static void signal_notify_process(struct process *process, int sig)
 		signal_notify(process->leader);
 		return;
 	}
-	list_for_each(pos, &process->tasks)
-	{
+	list_for_each(pos, &process->tasks) {
 		struct task *task = list_entry(pos, struct task, process_node);
 
 		if (task->state != TASK_DEAD && (task->blocked & SIG_BIT(sig)) == 0) {
@@ -195,7 +194,7 @@ void signal_flush(struct process *process, uint64_t set)
 static void signal_tell_parent(struct process *process, int code, int status)
 {
 	struct process *parent = process->parent;
-	siginfo_t info = { .si_signo = SIGCHLD, .si_code = code };
+	siginfo_t info = {.si_signo = SIGCHLD, .si_code = code};
 
 	if (parent == NULL)
 		return;
@@ -219,7 +218,8 @@ static void signal_continue(struct process *process)
 	signal_tell_parent(process, CLD_CONTINUED, SIGCONT);
 }
 
-/* Effects that happen at sending, whether the signal is blocked or not. True: nothing left to queue. */
+/* Effects that happen at sending, whether the signal is blocked or not. True: nothing left to
+ * queue. */
 static bool signal_send_effects(struct process *process, int sig)
 {
 	if (sig == SIGKILL) {
@@ -287,8 +287,7 @@ int signal_send_pgrp(int pgid, int sig, const siginfo_t *info)
 	struct list *pos, *tmp;
 	int err = -ESRCH;
 
-	list_for_each_safe(pos, tmp, &instance()->processes)
-	{
+	list_for_each_safe(pos, tmp, &instance()->processes) {
 		struct process *process = list_entry(pos, struct process, all_node);
 
 		if (process->pgid != pgid || process->zombie)
@@ -299,7 +298,8 @@ int signal_send_pgrp(int pgid, int sig, const siginfo_t *info)
 	return err;
 }
 
-/* CAP_KILL for uid 0; else the sender's real or effective uid must match; SIGCONT within a session. */
+/* CAP_KILL for uid 0; else the sender's real or effective uid must match; SIGCONT within a session.
+ */
 bool signal_may_send(const struct process *to, int sig)
 {
 	const struct process *self = current()->process;
@@ -323,7 +323,8 @@ void signal_force_fault(struct kthread *kt)
 	task->trapno = kt->fault_trapno;
 	task->trap_error = kt->fault_error;
 	task->trap_cr2 = kt->fault_cr2;
-	if ((task->blocked & SIG_BIT(sig)) != 0 || action->handler == (uint64_t)(uintptr_t)SIG_IGN) {
+	if ((task->blocked & SIG_BIT(sig)) != 0 ||
+	    action->handler == (uint64_t)(uintptr_t)SIG_IGN) {
 		action->handler = (uint64_t)(uintptr_t)SIG_DFL;
 		task->blocked &= ~SIG_BIT(sig);
 	}
@@ -404,8 +405,7 @@ static void signal_stop(struct task *task, int sig)
 	process->stop_signal = sig;
 	process->stop_reported = false;
 	process->continued = false;
-	list_for_each(pos, &process->tasks)
-	{
+	list_for_each(pos, &process->tasks) {
 		struct task *other = list_entry(pos, struct task, process_node);
 
 		if (other != task)
@@ -466,7 +466,7 @@ static void signal_handle(struct pt_regs *regs, int sig, const siginfo_t *info)
 static bool signal_deliver_one(struct pt_regs *regs)
 {
 	struct task *task = current();
-	siginfo_t info = { 0 };
+	siginfo_t info = {0};
 	int sig;
 
 	if (task->killed)
@@ -496,13 +496,13 @@ long syscall_redo(struct pt_regs *regs)
 
 	if ((int64_t)regs->rax == -ERESTART_RESTARTBLOCK && task->restart != NULL)
 		return task->restart(task);
-	return syscall_table[nr].fn((long)regs->rdi, (long)regs->rsi, (long)regs->rdx, (long)regs->r10,
-				    (long)regs->r8, (long)regs->r9);
+	return syscall_table[nr].fn((long)regs->rdi, (long)regs->rsi, (long)regs->rdx,
+				    (long)regs->r10, (long)regs->r8, (long)regs->r9);
 }
 
 /*
- * No handler ran: an interrupted call goes on as if nothing had happened.  It is simply called again
- * here, since not every rewritten site has a syscall instruction left to go back to.
+ * No handler ran: an interrupted call goes on as if nothing had happened.  It is simply called
+ * again here, since not every rewritten site has a syscall instruction left to go back to.
  */
 static bool signal_resume_call(struct pt_regs *regs)
 {
@@ -533,7 +533,7 @@ int signal_task_init(struct task *task, const struct task *parent)
 	wait_queue_init(&task->sigwait);
 	task->blocked = parent != NULL ? parent->blocked : 0;
 	task->restore_blocked = false;
-	task->altstack = (struct altstack){ .flags = SS_DISABLE };
+	task->altstack = (struct altstack){.flags = SS_DISABLE};
 	task->restart = NULL;
 	return 0;
 }
@@ -579,10 +579,10 @@ void signal_process_exec(struct process *process)
 		struct ksigaction *action = &process->sighand->action[sig - 1];
 		bool ignored = action->handler == (uint64_t)(uintptr_t)SIG_IGN;
 
-		*action = (struct ksigaction){ .handler = ignored ? (uint64_t)(uintptr_t)SIG_IGN :
-								    (uint64_t)(uintptr_t)SIG_DFL };
+		*action = (struct ksigaction){.handler = ignored ? (uint64_t)(uintptr_t)SIG_IGN :
+								   (uint64_t)(uintptr_t)SIG_DFL};
 	}
-	task->altstack = (struct altstack){ .flags = SS_DISABLE };
+	task->altstack = (struct altstack){.flags = SS_DISABLE};
 	task->restore_blocked = false;
 	task->robust_list = 0;
 }

@@ -64,7 +64,7 @@ static ssize_t signalfd_read(struct file *file, struct uio *uio, uint64_t *pos)
 	const struct signalfd *sfd = file->data;
 	struct task *task = current();
 	struct signalfd_siginfo out;
-	siginfo_t info = { 0 };
+	siginfo_t info = {0};
 	ssize_t done = 0;
 	int err;
 
@@ -123,7 +123,8 @@ static long signalfd_new(uint64_t set, int flags)
 	if (sfd == NULL)
 		return -ENOMEM;
 	sfd->set = set;
-	file = file_create(&signalfd_ops, sfd, O_RDWR | ((flags & SFD_NONBLOCK) != 0 ? O_NONBLOCK : 0));
+	file = file_create(&signalfd_ops, sfd,
+			   O_RDWR | ((flags & SFD_NONBLOCK) != 0 ? O_NONBLOCK : 0));
 	if (file == NULL) {
 		arena_free(sfd);
 		return -ENOMEM;

@@ -117,7 +117,8 @@ SYS2(timerfd_create, int, clock_id, int, flags)
 	tfd->clock_id = clock_id;
 	timer_init(&tfd->timer, timerfd_fire, tfd);
 	wait_queue_init(&tfd->wq);
-	file = file_create(&timerfd_ops, tfd, O_RDWR | ((flags & TFD_NONBLOCK) != 0 ? O_NONBLOCK : 0));
+	file = file_create(&timerfd_ops, tfd,
+			   O_RDWR | ((flags & TFD_NONBLOCK) != 0 ? O_NONBLOCK : 0));
 	if (file == NULL) {
 		arena_free(tfd);
 		return -ENOMEM;
@@ -135,8 +136,8 @@ static struct itimerspec timerfd_value(const struct timerfd *tfd)
 
 	if (tfd->expires_ns != 0)
 		left_ns = tfd->expires_ns > now_ns ? tfd->expires_ns - now_ns : 1;
-	return (struct itimerspec){ .it_value = ns_to_timespec(left_ns),
-				    .it_interval = ns_to_timespec(tfd->interval_ns) };
+	return (struct itimerspec){.it_value = ns_to_timespec(left_ns),
+				   .it_interval = ns_to_timespec(tfd->interval_ns)};
 }
 
 static int timerfd_get(int fd, struct timerfd **ret_tfd)
@@ -162,8 +163,8 @@ static uint64_t timerfd_expiry(const struct timerfd *tfd, uint64_t value_ns, boo
 	return tfd->clock_id == CLOCK_REALTIME ? deadline_from_realtime(value_ns) : value_ns;
 }
 
-SYS4(timerfd_settime, int, fd, int, flags, const struct itimerspec *, user_new,
-     struct itimerspec *, user_old)
+SYS4(timerfd_settime, int, fd, int, flags, const struct itimerspec *, user_new, struct itimerspec *,
+     user_old)
 {
 	struct itimerspec new, old;
 	struct timerfd *tfd;

@@ -1,8 +1,9 @@
 /*
- * trace.c - `leat run --trace`: calls in strace's manner, from the argument letters of syscalls.def.
+ * trace.c - `leat run --trace`: calls in strace's manner, from the argument letters of
+ * syscalls.def.
  *
- * Lines go to the instance's stderr in one write each.  Program memory is read through uaccess, so a
- * bad pointer prints as an address.
+ * Lines go to the instance's stderr in one write each.  Program memory is read through uaccess, so
+ * a bad pointer prints as an address.
  */
 #include "libos/trace.h"
 
@@ -32,7 +33,8 @@ struct trace_line {
 	size_t len;
 };
 
-static void trace_add(struct trace_line *line, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void trace_add(struct trace_line *line, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void trace_add(struct trace_line *line, const char *fmt, ...)
 {
@@ -145,7 +147,7 @@ static void trace_flags(struct trace_line *line, const struct name_value *names,
 
 static void trace_open_flags(struct trace_line *line, uint64_t flags)
 {
-	static const char *const mode[] = { "O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE" };
+	static const char *const mode[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
 
 	trace_add(line, "%s", mode[flags & O_ACCMODE]);
 	if ((flags & ~(uint64_t)O_ACCMODE) != 0) {
@@ -163,7 +165,8 @@ static void trace_fd(struct trace_line *line, int fd)
 }
 
 /* One argument by its letter (syscalls.def); next is the argument behind it, for buffers. */
-static void trace_arg(struct trace_line *line, char kind, uint64_t value, uint64_t next, long result)
+static void trace_arg(struct trace_line *line, char kind, uint64_t value, uint64_t next,
+		      long result)
 {
 	switch (kind) {
 	case 'd':
@@ -220,7 +223,8 @@ static void trace_arg(struct trace_line *line, char kind, uint64_t value, uint64
 
 static void trace_call(struct trace_line *line, const struct pt_regs *regs, long result)
 {
-	const uint64_t args[7] = { regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9, 0 };
+	const uint64_t args[7] = {regs->rdi, regs->rsi, regs->rdx, regs->r10,
+				  regs->r8,  regs->r9,  0};
 	const struct syscall_desc *desc;
 
 	if (regs->orig_rax >= SYSCALL_MAX || syscall_table[regs->orig_rax].fn == NULL) {
@@ -281,8 +285,8 @@ void trace_signal(int sig, const void *siginfo)
 	struct trace_line line;
 
 	trace_start(&line);
-	trace_add(&line, "--- %s {si_signo=%s, si_code=%d", name_of_signal(sig), name_of_signal(sig),
-		  info->si_code);
+	trace_add(&line, "--- %s {si_signo=%s, si_code=%d", name_of_signal(sig),
+		  name_of_signal(sig), info->si_code);
 	if (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE)
 		trace_add(&line, ", si_addr=%p", info->si_addr);
 	else

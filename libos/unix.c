@@ -1,9 +1,9 @@
 /*
  * unix.c - AF_UNIX sockets: life, connections, readiness.  See unix(7).
  *
- * A connected pair points at each other; a sender appends to its peer's queue (unix_msg.c).  Sockets
- * in flight inside messages of each other are not collected as garbage: such a cycle lives until the
- * instance ends.
+ * A connected pair points at each other; a sender appends to its peer's queue (unix_msg.c). Sockets
+ * in flight inside messages of each other are not collected as garbage: such a cycle lives until
+ * the instance ends.
  */
 #include "libos/unix.h"
 
@@ -46,7 +46,7 @@ struct unix_cred unix_cred_current(void)
 {
 	const struct process *me = current()->process;
 
-	return (struct unix_cred){ .pid = me->pid, .uid = me->creds.euid, .gid = me->creds.egid };
+	return (struct unix_cred){.pid = me->pid, .uid = me->creds.euid, .gid = me->creds.egid};
 }
 
 int unix_wait(struct wait_queue *wq, uint32_t events, bool nonblocking, uint64_t timeout_ns,
@@ -169,16 +169,14 @@ static void unix_flush(struct unix_sock *sock)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &sock->backlog)
-	{
+	list_for_each_safe(pos, tmp, &sock->backlog) {
 		struct unix_sock *waiting = list_entry(pos, struct unix_sock, backlog_node);
 
 		list_del(&waiting->backlog_node);
 		unix_close(waiting);
 	}
 	sock->backlog_count = 0;
-	list_for_each_safe(pos, tmp, &sock->rx)
-	{
+	list_for_each_safe(pos, tmp, &sock->rx) {
 		list_del(pos);
 		unix_msg_free(list_entry(pos, struct unix_msg, node));
 	}
@@ -218,7 +216,8 @@ static int unix_listen(struct file *file, int backlog)
 	if (sock->name.len == 0 || (sock->state != UNIX_IDLE && sock->state != UNIX_LISTENING))
 		return -EINVAL;
 	sock->state = UNIX_LISTENING;
-	sock->backlog_max = backlog < 0 || backlog > SOMAXCONN_LINUX ? SOMAXCONN_LINUX : (unsigned)backlog;
+	sock->backlog_max =
+		backlog < 0 || backlog > SOMAXCONN_LINUX ? SOMAXCONN_LINUX : (unsigned)backlog;
 	sock->cred = unix_cred_current();
 	return 0;
 }
@@ -340,7 +339,8 @@ static int unix_accept(struct file *file, unsigned file_flags, struct file **ret
 	return 0;
 }
 
-static int unix_getname(struct file *file, bool peer, struct sockaddr_storage *ret_addr, unsigned *ret_len)
+static int unix_getname(struct file *file, bool peer, struct sockaddr_storage *ret_addr,
+			unsigned *ret_len)
 {
 	const struct unix_sock *sock = file->data;
 
@@ -395,7 +395,8 @@ static uint32_t unix_poll(struct file *file, struct poll_table *table)
 		events |= POLLIN | POLLRDNORM;
 	if (sock->rx_shut)
 		events |= POLLRDHUP;
-	if ((sock->rx_shut && sock->tx_shut) || (unix_is_connection(sock) && sock->state == UNIX_IDLE))
+	if ((sock->rx_shut && sock->tx_shut) ||
+	    (unix_is_connection(sock) && sock->state == UNIX_IDLE))
 		events |= POLLHUP;
 	if (sock->peer == NULL || unix_has_room(sock, sock->peer))
 		events |= POLLOUT | POLLWRNORM | POLLWRBAND;

@@ -95,7 +95,8 @@ static int control_take_cred(struct unix_control *control, const void *data, siz
 	return 0;
 }
 
-static int control_take_one(struct unix_control *control, const struct control_header *header, const uint8_t *data)
+static int control_take_one(struct unix_control *control, const struct control_header *header,
+			    const uint8_t *data)
 {
 	size_t len = header->len - sizeof(*header);
 
@@ -199,8 +200,8 @@ static ssize_t send_stream(struct file *file, struct sockmsg *msg, struct unix_c
 				continue;
 		}
 		if (err == 0)
-			err = msg_create(&msg->uio, MIN(msg->uio.left, (size_t)UNIX_CHUNK_BYTES), control,
-					 sock, &piece);
+			err = msg_create(&msg->uio, MIN(msg->uio.left, (size_t)UNIX_CHUNK_BYTES),
+					 control, sock, &piece);
 		if (err != 0)
 			return done > 0 ? done : err;
 		done += (ssize_t)piece->len;
@@ -213,7 +214,8 @@ static ssize_t send_stream(struct file *file, struct sockmsg *msg, struct unix_c
 }
 
 /* Where a datagram goes: the address given, or the one connected to. Referenced. */
-static int dgram_target(struct unix_sock *sock, const struct sockmsg *msg, struct unix_sock **ret_to)
+static int dgram_target(struct unix_sock *sock, const struct sockmsg *msg,
+			struct unix_sock **ret_to)
 {
 	int err;
 
@@ -278,7 +280,7 @@ static ssize_t send_packet(struct file *file, struct sockmsg *msg, struct unix_c
 ssize_t unix_sendmsg(struct file *file, struct sockmsg *msg)
 {
 	struct unix_sock *sock = file->data;
-	struct unix_control control = { 0 };
+	struct unix_control control = {0};
 	ssize_t result;
 
 	if ((msg->flags & MSG_OOB) != 0)
@@ -295,7 +297,8 @@ ssize_t unix_sendmsg(struct file *file, struct sockmsg *msg)
 
 /* ---- receiving ---- */
 
-/* Gives the files of a message to the program as new descriptors; those that do not fit are closed. */
+/* Gives the files of a message to the program as new descriptors; those that do not fit are closed.
+ */
 static void deliver_files(struct sockmsg *msg, const struct unix_msg *from)
 {
 	size_t room = msg->control_len - msg->control_used;
@@ -321,10 +324,12 @@ static void deliver_files(struct sockmsg *msg, const struct unix_msg *from)
 		sockmsg_put_control(msg, SOL_SOCKET, SCM_RIGHTS, fds, n * sizeof(int));
 }
 
-static void deliver_control(const struct unix_sock *sock, struct sockmsg *msg, const struct unix_msg *from)
+static void deliver_control(const struct unix_sock *sock, struct sockmsg *msg,
+			    const struct unix_msg *from)
 {
 	if (sock->passcred)
-		sockmsg_put_control(msg, SOL_SOCKET, SCM_CREDENTIALS, &from->cred, sizeof(from->cred));
+		sockmsg_put_control(msg, SOL_SOCKET, SCM_CREDENTIALS, &from->cred,
+				    sizeof(from->cred));
 	if (from->nr_files > 0)
 		deliver_files(msg, from);
 }
@@ -394,19 +399,19 @@ static ssize_t recv_piece(struct unix_sock *sock, struct sockmsg *msg, struct un
 static ssize_t recv_queued(struct unix_sock *sock, struct sockmsg *msg)
 {
 	bool peek = (msg->flags & MSG_PEEK) != 0;
-	struct unix_cred cred = { 0 };
+	struct unix_cred cred = {0};
 	struct list *pos, *tmp;
 	ssize_t done = 0, got;
 	bool first = true;
 
-	list_for_each_safe(pos, tmp, &sock->rx)
-	{
+	list_for_each_safe(pos, tmp, &sock->rx) {
 		struct unix_msg *from = list_entry(pos, struct unix_msg, node);
 		bool had_files = from->nr_files > 0;
 
 		if (msg->uio.left == 0 && !first)
 			break;
-		if (!first && (had_files || (sock->passcred && memcmp(&cred, &from->cred, sizeof(cred)) != 0)))
+		if (!first && (had_files ||
+			       (sock->passcred && memcmp(&cred, &from->cred, sizeof(cred)) != 0)))
 			break;
 		got = recv_piece(sock, msg, from);
 		if (got < 0)

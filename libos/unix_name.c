@@ -47,7 +47,8 @@ static bool unix_name_is_abstract(const struct sockaddr_un *addr, unsigned len)
 }
 
 /* A path need not end with a NUL inside the address. */
-static void unix_name_path(const struct sockaddr_un *addr, unsigned len, char path[sizeof(addr->sun_path) + 1])
+static void unix_name_path(const struct sockaddr_un *addr, unsigned len,
+			   char path[sizeof(addr->sun_path) + 1])
 {
 	size_t n = len - UNIX_PATH_OFF;
 
@@ -62,8 +63,7 @@ static struct unix_sock *unix_abstract_find(const struct sockaddr_un *addr, unsi
 
 	if (names == NULL)
 		return NULL;
-	list_for_each(pos, &names->abstract)
-	{
+	list_for_each(pos, &names->abstract) {
 		struct unix_sock *sock = list_entry(pos, struct unix_sock, name_node);
 
 		if (sock->name.len == len && memcmp(&sock->name.addr, addr, len) == 0)
@@ -87,7 +87,7 @@ static int unix_abstract_bind(struct unix_sock *sock, const struct sockaddr_un *
 /* An address without a name: the first free one of \0 and five digits. */
 static int unix_autobind(struct unix_sock *sock)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	unsigned len = (unsigned)UNIX_PATH_OFF + 6;
 	struct unix_names *names = unix_names();
 
@@ -141,7 +141,7 @@ void unix_name_release(struct unix_sock *sock)
 	if (sock->path.dentry->inode != NULL && sock->path.dentry->inode->bound == sock)
 		sock->path.dentry->inode->bound = NULL;
 	path_unref(sock->path);
-	sock->path = (struct path){ 0 };
+	sock->path = (struct path){0};
 }
 
 static int unix_path_find(const struct sockaddr_un *addr, unsigned len, struct unix_sock **ret_sock)

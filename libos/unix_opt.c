@@ -128,14 +128,14 @@ int unix_getsockopt(struct file *file, int level, int name, void *value, unsigne
 	if (level != SOL_SOCKET)
 		return -EOPNOTSUPP;
 	if (name == SO_RCVTIMEO || name == SO_SNDTIMEO) {
-		tv = ns_to_timeval(name == SO_RCVTIMEO ? sock->rcv_timeout_ns : sock->snd_timeout_ns);
+		tv = ns_to_timeval(name == SO_RCVTIMEO ? sock->rcv_timeout_ns :
+							 sock->snd_timeout_ns);
 		return put_option(value, len, &tv, sizeof(tv));
 	}
 	if (name == SO_PEERCRED) {
-		const struct unix_cred none = { .uid = ~0U, .gid = ~0U };
+		const struct unix_cred none = {.uid = ~0U, .gid = ~0U};
 
-		return put_option(value, len,
-				  sock->peer_cred.pid != 0 ? &sock->peer_cred : &none,
+		return put_option(value, len, sock->peer_cred.pid != 0 ? &sock->peer_cred : &none,
 				  sizeof(struct unix_cred));
 	}
 	err = option_int(sock, name, &n);
@@ -156,7 +156,8 @@ long unix_ioctl(struct file *file, unsigned cmd, unsigned long arg)
 			n = list_entry(sock->rx.next, struct unix_msg, node)->len;
 		return put_user_u32((uint32_t *)arg, (uint32_t)n);
 	case SIOCOUTQ_CMD:
-		return put_user_u32((uint32_t *)arg, sock->peer != NULL ? (uint32_t)sock->peer->rx_bytes : 0);
+		return put_user_u32((uint32_t *)arg,
+				    sock->peer != NULL ? (uint32_t)sock->peer->rx_bytes : 0);
 	default:
 		return -ENOTTY;
 	}

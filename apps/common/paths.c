@@ -50,10 +50,12 @@ int paths_find_program(const char *name, char *ret_path, size_t size)
 int paths_find_filter(const char *name, char *ret_path, size_t size)
 {
 	/* from build/apps, from libexec/leat, from bin */
-	static const char *const dirs[] = {"/../bpf/programs", "/../../lib/leat/filters",
+	static const char *const dirs[] = {"/../bpf/programs",
+					   "/../../lib/leat/filters",
 					   "/../../lib/x86_64-linux-gnu/leat/filters",
 					   "/../lib/leat/filters",
-					   "/../lib/x86_64-linux-gnu/leat/filters", NULL};
+					   "/../lib/x86_64-linux-gnu/leat/filters",
+					   NULL};
 
 	return find(dirs, name, ret_path, size);
 }

@@ -1,5 +1,6 @@
 /*
- * paths.h - where Leat's own files are: beside the running executable, in the build tree or installed.
+ * paths.h - where Leat's own files are: beside the running executable, in the build tree or
+ * installed.
  */
 #pragma once
 

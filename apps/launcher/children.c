@@ -35,7 +35,7 @@ struct child {
 };
 
 static struct child children[LAUNCHER_INSTANCES_MAX];
-static unsigned nr_children; /* no index >= this is in use */
+static unsigned nr_children;           /* no index >= this is in use */
 static struct progress *progress_page; /* [LAUNCHER_INSTANCES_MAX], shared with the children */
 
 int children_init(void)
@@ -69,8 +69,7 @@ struct progress *children_add(uint32_t instance, uint32_t uid)
 			return NULL;
 		slot = nr_children++;
 	}
-	children[slot] = (struct child){
-		.state = CHILD_STARTING, .instance = instance, .uid = uid};
+	children[slot] = (struct child){.state = CHILD_STARTING, .instance = instance, .uid = uid};
 	progress_page[slot] = (struct progress){.stage = STAGE_FORK};
 	return &progress_page[slot];
 }

@@ -53,8 +53,7 @@ int image_map(int fd, struct launcher *launcher)
 	if (pread(fd, &eh, sizeof(eh), 0) != sizeof(eh))
 		return -ENOEXEC;
 	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_type != ET_EXEC ||
-	    eh.e_machine != EM_X86_64 || eh.e_phentsize != sizeof(ph[0]) ||
-	    eh.e_phnum > PHDRS_MAX)
+	    eh.e_machine != EM_X86_64 || eh.e_phentsize != sizeof(ph[0]) || eh.e_phnum > PHDRS_MAX)
 		return -ENOEXEC;
 	ssize_t size = (ssize_t)(eh.e_phnum * sizeof(ph[0]));
 	if (pread(fd, ph, (size_t)size, (off_t)eh.e_phoff) != size)

@@ -47,8 +47,7 @@ static const char *const top_hidden[] = {"proc", "sys", "dev", "run", "home", "r
 
 int landlock_abi(void)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0UL,
-			   LANDLOCK_CREATE_RULESET_VERSION);
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0UL, LANDLOCK_CREATE_RULESET_VERSION);
 
 	return abi < 0 ? 0 : (int)abi;
 }
@@ -87,9 +86,9 @@ static int rule_add(int ruleset, int fd, uint64_t rights)
 {
 	struct landlock_path_beneath_attr attr = {.allowed_access = rights, .parent_fd = fd};
 
-	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0UL) < 0
-		       ? -errno
-		       : 0;
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0UL) < 0 ?
+		       -errno :
+		       0;
 }
 
 static bool is_hidden(const char *name)
@@ -167,9 +166,9 @@ static bool cwd_is_open(int cwd_fd)
 	static const char *const top[] = {"/", "/run", "/home", "/root", "/var", "/var/run"};
 	struct statfs fs;
 
-	if (fstatfs(cwd_fd, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC ||
-	    fs.f_type == SYSFS_MAGIC || fs.f_type == CGROUP_SUPER_MAGIC ||
-	    fs.f_type == CGROUP2_SUPER_MAGIC || fs.f_type == DEVPTS_SUPER_MAGIC)
+	if (fstatfs(cwd_fd, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+	    fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC ||
+	    fs.f_type == DEVPTS_SUPER_MAGIC)
 		return false;
 	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++) {
 		int fd = open(top[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -209,8 +208,8 @@ int landlock_prepare(const struct launcher *launcher, int root_fd, int cwd_fd,
 	int ruleset = ruleset_create(launcher->landlock_abi);
 	if (ruleset < 0)
 		return ruleset;
-	int r = is_host_root(root_fd) ? host_root_add(ruleset, root_fd)
-				      : rule_add(ruleset, root_fd, FS_READ_DIR);
+	int r = is_host_root(root_fd) ? host_root_add(ruleset, root_fd) :
+					rule_add(ruleset, root_fd, FS_READ_DIR);
 	if (r == 0 && cwd_fd >= 0 && cwd_is_open(cwd_fd))
 		r = rule_add(ruleset, cwd_fd, FS_READ_DIR);
 	if (r == 0)

@@ -1,9 +1,9 @@
 /*
  * leat-launcher - forks instances for leatd.
  *
- * A process of its own, so that a start never copies leatd's mappings, threads or locks, and so that
- * one seccomp filter with one listener, installed here, is inherited by all instances.  It speaks
- * protocol.h on LAUNCHER_FD and ends, with all instances, when leatd does.
+ * A process of its own, so that a start never copies leatd's mappings, threads or locks, and so
+ * that one seccomp filter with one listener, installed here, is inherited by all instances.  It
+ * speaks protocol.h on LAUNCHER_FD and ends, with all instances, when leatd does.
  */
 #include "apps/launcher/launcher.h"
 
@@ -24,8 +24,10 @@
 
 static int reply_failed(uint32_t instance, enum launcher_stage stage, int error)
 {
-	struct launcher_reply reply = {
-		.msg.type = LAUNCHER_FAILED, .instance = instance, .stage = stage, .error = -error};
+	struct launcher_reply reply = {.msg.type = LAUNCHER_FAILED,
+				       .instance = instance,
+				       .stage = stage,
+				       .error = -error};
 
 	return message_send(LAUNCHER_FD, &reply, -1);
 }
@@ -76,8 +78,8 @@ static int handle_init(struct launcher *launcher, const struct message *msg)
 	r = filters_copy(launcher, init);
 	if (r < 0)
 		return reply_failed(0, STAGE_REQUEST, r);
-	int listener = filter_install(&launcher->filters[LAUNCHER_F0],
-				      SECCOMP_FILTER_FLAG_NEW_LISTENER);
+	int listener =
+		filter_install(&launcher->filters[LAUNCHER_F0], SECCOMP_FILTER_FLAG_NEW_LISTENER);
 	if (listener < 0)
 		return reply_failed(0, STAGE_FILTER, listener);
 	launcher->image_ready = true;
@@ -125,8 +127,9 @@ static int handle_setup(struct launcher *launcher, const struct message *msg)
 /* The child is ours and not reaped, so that its pid is still its own. */
 static int report_started(uint32_t instance, pid_t pid)
 {
-	struct launcher_reply reply = {
-		.msg.type = LAUNCHER_STARTED, .instance = instance, .pid = (uint32_t)pid};
+	struct launcher_reply reply = {.msg.type = LAUNCHER_STARTED,
+				       .instance = instance,
+				       .pid = (uint32_t)pid};
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
 	int r = message_send(LAUNCHER_FD, &reply, pidfd);
 

@@ -61,8 +61,8 @@ int privilege_limits(const struct abi_boot *block, uint32_t nproc)
 		int what;
 		rlim_t value;
 	} fixed[] = {
-		{RLIMIT_CORE, 0},     {RLIMIT_MEMLOCK, 65536}, {RLIMIT_MSGQUEUE, 0},
-		{RLIMIT_RTPRIO, 0},   {RLIMIT_NICE, 0},	       {RLIMIT_SIGPENDING, 4096},
+		{RLIMIT_CORE, 0},   {RLIMIT_MEMLOCK, 65536}, {RLIMIT_MSGQUEUE, 0},
+		{RLIMIT_RTPRIO, 0}, {RLIMIT_NICE, 0},        {RLIMIT_SIGPENDING, 4096},
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
@@ -107,8 +107,7 @@ int privilege_drop(uint32_t uid, pid_t parent)
 	if (r < 0)
 		return r;
 	/* both are reset by the change of uid, so they come after it */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return -errno;
 	return getppid() == parent ? 0 : -ESRCH;
 }

@@ -125,9 +125,9 @@ static int step_session(struct start *s)
 	name[sizeof(name) - 1] = 0;
 	sigemptyset(&none);
 	/*
-	 * A process group, not a session: all instances, the launcher and leatd's dataplane threads have to
-	 * be in one session, because the kernel schedules sessions as groups (autogroup), and a yield
-	 * passes the core on only within a group (docs/dataplane.md).
+	 * A process group, not a session: all instances, the launcher and leatd's dataplane threads
+	 * have to be in one session, because the kernel schedules sessions as groups (autogroup),
+	 * and a yield passes the core on only within a group (docs/dataplane.md).
 	 */
 	if (setpgid(0, 0) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
 	    prctl(PR_SET_NAME, name, 0, 0, 0) < 0)
@@ -177,7 +177,8 @@ static int step_root(struct start *s)
 
 static int map_fixed(uint64_t at, size_t size, int flags, int fd)
 {
-	void *got = mmap((void *)at, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, fd, 0);
+	void *got =
+		mmap((void *)at, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, fd, 0);
 
 	if (got == MAP_FAILED)
 		return -errno;
@@ -255,8 +256,8 @@ _Noreturn void start_child(const struct launcher *launcher, const struct launche
 		{STAGE_SESSION, step_session}, {STAGE_CGROUP, step_cgroup},
 		{STAGE_VOLUME, step_volumes},  {STAGE_LANDLOCK, step_landlock},
 		{STAGE_ROOT, step_root},       {STAGE_LIMITS, step_limits},
-		{STAGE_MAP, step_map},	       {STAGE_UID, step_uid},
-		{STAGE_FDS, fds_settle},	       {STAGE_SECCOMP, step_seccomp},
+		{STAGE_MAP, step_map},         {STAGE_UID, step_uid},
+		{STAGE_FDS, fds_settle},       {STAGE_SECCOMP, step_seccomp},
 	};
 	struct start s = {.launcher = launcher, .req = req, .progress = progress, .ruleset = -1};
 

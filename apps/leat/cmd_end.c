@@ -39,12 +39,13 @@ static int names_check(int argc, char **argv)
 
 int cmd_stop(int argc, char **argv)
 {
-	static const char help[] = "usage: leat stop [-t SECONDS] NAME...\n"
-				   "Sends SIGTERM, and SIGKILL after SECONDS (10); returns when they have ended.\n";
+	static const char help[] =
+		"usage: leat stop [-t SECONDS] NAME...\n"
+		"Sends SIGTERM, and SIGKILL after SECONDS (10); returns when they have ended.\n";
 	static const struct option options[] = {
-		{ "time", required_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"time", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	uint64_t seconds = 10;
 	int c;
@@ -57,7 +58,8 @@ int cmd_stop(int argc, char **argv)
 		if (c == '?')
 			return leat_error("see leat stop --help");
 		if (parse_number(optarg, 0, STOP_SECONDS_MAX, &seconds) < 0)
-			return leat_error("cannot use -t %s: seconds, 0 to %d", optarg, STOP_SECONDS_MAX);
+			return leat_error("cannot use -t %s: seconds, 0 to %d", optarg,
+					  STOP_SECONDS_MAX);
 	}
 	if (names_check(argc, argv) != 0)
 		return EXIT_LEAT;
@@ -67,12 +69,13 @@ int cmd_stop(int argc, char **argv)
 
 int cmd_kill(int argc, char **argv)
 {
-	static const char help[] = "usage: leat kill [-s SIGNAL] NAME...\n"
-				   "Sends SIGNAL (KILL), by name or number, to the instance's foreground program.\n";
+	static const char help[] =
+		"usage: leat kill [-s SIGNAL] NAME...\n"
+		"Sends SIGNAL (KILL), by name or number, to the instance's foreground program.\n";
 	static const struct option options[] = {
-		{ "signal", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"signal", required_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int sig = SIGKILL;
 	int c;
@@ -85,7 +88,8 @@ int cmd_kill(int argc, char **argv)
 		if (c == '?')
 			return leat_error("see leat kill --help");
 		if (parse_signal(optarg, &sig) < 0)
-			return leat_error("cannot use -s %s: a signal's name or number, e.g. TERM", optarg);
+			return leat_error("cannot use -s %s: a signal's name or number, e.g. TERM",
+					  optarg);
 	}
 	if (names_check(argc, argv) != 0)
 		return EXIT_LEAT;
@@ -94,12 +98,13 @@ int cmd_kill(int argc, char **argv)
 
 int cmd_rm(int argc, char **argv)
 {
-	static const char help[] = "usage: leat rm [-f] NAME...\n"
-				   "Forgets instances that have ended, and their logs; -f: ends them first.\n";
+	static const char help[] =
+		"usage: leat rm [-f] NAME...\n"
+		"Forgets instances that have ended, and their logs; -f: ends them first.\n";
 	static const struct option options[] = {
-		{ "force", no_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"force", no_argument, NULL, 'f'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	bool force = false;
 	int c;

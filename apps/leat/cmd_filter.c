@@ -9,8 +9,9 @@
 
 #include "apps/leat/leat.h"
 
-static const char help[] = "usage: leat filter set NAME FILE|default|none\n"
-			   "Replaces the filter between two packets. none: the queues carry nothing.\n";
+static const char help[] =
+	"usage: leat filter set NAME FILE|default|none\n"
+	"Replaces the filter between two packets. none: the queues carry nothing.\n";
 
 int cmd_filter(int argc, char **argv)
 {
@@ -28,7 +29,8 @@ int cmd_filter(int argc, char **argv)
 	if (!named) {
 		object = open(argv[3], O_RDONLY | O_CLOEXEC);
 		if (object < 0)
-			return leat_error("cannot open the filter %s: %s", argv[3], strerror(errno));
+			return leat_error("cannot open the filter %s: %s", argv[3],
+					  strerror(errno));
 	}
 	fd = daemon_connect(false);
 	if (fd >= 0) {

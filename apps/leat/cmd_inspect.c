@@ -7,10 +7,11 @@
 
 #include "apps/leat/leat.h"
 
-static const char help[] = "usage: leat inspect [--json] [--sandbox] NAME\n"
-			   "Shows an instance: state, limits, queues, drops, system calls.\n"
-			   "\n"
-			   "  --sandbox   the host calls that it may make, one a line, with the checks\n";
+static const char help[] =
+	"usage: leat inspect [--json] [--sandbox] NAME\n"
+	"Shows an instance: state, limits, queues, drops, system calls.\n"
+	"\n"
+	"  --sandbox   the host calls that it may make, one a line, with the checks\n";
 
 /* Nested objects as dotted names, a line each. */
 static void print_flat(const char *prefix, json_t *json)
@@ -50,10 +51,10 @@ static void print_flat(const char *prefix, json_t *json)
 int cmd_inspect(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "sandbox", no_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"json", no_argument, NULL, 'j'},
+		{"sandbox", no_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	bool as_json = false, sandbox = false;
 	json_t *answer, *inst;
@@ -71,7 +72,8 @@ int cmd_inspect(int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return leat_error("give the name of one instance; see leat inspect --help");
-	answer = daemon_ask(json_pack("{s:s, s:s}", "op", "inspect", "name", argv[optind]), NULL, NULL);
+	answer = daemon_ask(json_pack("{s:s, s:s}", "op", "inspect", "name", argv[optind]), NULL,
+			    NULL);
 	if (answer == NULL)
 		return EXIT_LEAT;
 	inst = json_object_get(answer, "instance");

@@ -57,9 +57,9 @@ static int follow(const char *name, int fd)
 int cmd_logs(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "follow", no_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"follow", no_argument, NULL, 'f'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int fds[CHANNEL_FDS_MAX], c, code = 0;
 	bool following = false;

@@ -38,8 +38,7 @@ static void print_list(const json_t *list)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach(list, i, item)
-		printf("%s%s", i > 0 ? " " : "", json_string_value(item));
+	json_array_foreach(list, i, item) printf("%s%s", i > 0 ? " " : "", json_string_value(item));
 }
 
 static void print_instance(const json_t *inst)
@@ -66,9 +65,9 @@ static json_t *chosen(const json_t *all, bool ended_too)
 	json_t *list = json_array(), *inst;
 	size_t i;
 
-	json_array_foreach(all, i, inst)
-		if (ended_too || strcmp(text_of(inst, "state"), "running") == 0)
-			json_array_append(list, inst);
+	json_array_foreach(all, i,
+			   inst) if (ended_too || strcmp(text_of(inst, "state"), "running") == 0)
+		json_array_append(list, inst);
 	return list;
 }
 
@@ -82,18 +81,18 @@ static void print_instances(const json_t *list, bool as_json)
 		putchar('\n');
 		return;
 	}
-	printf("%-16s %-14s %-15s %-7s %-5s %s\n", "NAME", "STATE", "IP", "PID", "AGE", "PORTS  COMMAND");
-	json_array_foreach(list, i, inst)
-		print_instance(inst);
+	printf("%-16s %-14s %-15s %-7s %-5s %s\n", "NAME", "STATE", "IP", "PID", "AGE",
+	       "PORTS  COMMAND");
+	json_array_foreach(list, i, inst) print_instance(inst);
 }
 
 int cmd_ps(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "all", no_argument, NULL, 'a' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"all", no_argument, NULL, 'a'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	bool all = false, as_json = false;
 	json_t *answer, *list;

@@ -58,14 +58,22 @@ enum {
 };
 
 static const struct option options[] = {
-	{ "name", required_argument, NULL, OPT_NAME },	     { "detach", no_argument, NULL, 'd' },
-	{ "cpus", required_argument, NULL, OPT_CPUS },	     { "memory", required_argument, NULL, OPT_MEMORY },
-	{ "ip", required_argument, NULL, OPT_IP },	     { "publish", required_argument, NULL, 'p' },
-	{ "volume", required_argument, NULL, 'v' },	     { "env", required_argument, NULL, 'e' },
-	{ "workdir", required_argument, NULL, 'w' },	     { "rootfs", required_argument, NULL, OPT_ROOTFS },
-	{ "filter", required_argument, NULL, OPT_FILTER },   { "tag", required_argument, NULL, OPT_TAG },
-	{ "hostname", required_argument, NULL, OPT_HOSTNAME }, { "trace", no_argument, NULL, OPT_TRACE },
-	{ "help", no_argument, NULL, OPT_HELP },	     { NULL, 0, NULL, 0 },
+	{"name", required_argument, NULL, OPT_NAME},
+	{"detach", no_argument, NULL, 'd'},
+	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"memory", required_argument, NULL, OPT_MEMORY},
+	{"ip", required_argument, NULL, OPT_IP},
+	{"publish", required_argument, NULL, 'p'},
+	{"volume", required_argument, NULL, 'v'},
+	{"env", required_argument, NULL, 'e'},
+	{"workdir", required_argument, NULL, 'w'},
+	{"rootfs", required_argument, NULL, OPT_ROOTFS},
+	{"filter", required_argument, NULL, OPT_FILTER},
+	{"tag", required_argument, NULL, OPT_TAG},
+	{"hostname", required_argument, NULL, OPT_HOSTNAME},
+	{"trace", no_argument, NULL, OPT_TRACE},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
 };
 
 static int set_text(struct run_request *run, const char *key, const char *text)
@@ -89,7 +97,8 @@ static int set_memory(struct run_request *run, const char *text)
 	uint64_t bytes;
 
 	if (parse_size(text, &bytes) < 0 || bytes < (4U << 20))
-		return leat_error("cannot use --memory %s: a size of at least 4M, e.g. 512M or 2G", text);
+		return leat_error("cannot use --memory %s: a size of at least 4M, e.g. 512M or 2G",
+				  text);
 	json_object_set_new(run->json, "memory", json_integer((json_int_t)bytes));
 	return 0;
 }
@@ -120,9 +129,11 @@ static int option_take(struct run_request *run, int option, char *value)
 {
 	switch (option) {
 	case OPT_NAME:
-		return parse_name_ok(value) ? set_text(run, "name", value) :
-					      leat_error("cannot use --name %s: letters, digits, '_', '.' and "
-							 "'-', at most %u", value, NAME_LEN_MAX);
+		return parse_name_ok(value) ?
+			       set_text(run, "name", value) :
+			       leat_error("cannot use --name %s: letters, digits, '_', '.' and "
+					  "'-', at most %u",
+					  value, NAME_LEN_MAX);
 	case 'd':
 		run->detach = true;
 		return 0;
@@ -162,7 +173,8 @@ static int option_take(struct run_request *run, int option, char *value)
 
 static int signals_open(void)
 {
-	static const int forwarded[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
+	static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+					SIGUSR1, SIGUSR2, SIGWINCH};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -181,8 +193,8 @@ static void signal_forward(int fd, int signal_fd, const char *name)
 
 	if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
-	request = json_pack("{s:s, s:s, s:i, s:b}", "op", "signal", "name", name, "signal", (int)info.ssi_signo,
-			    "quiet", 1);
+	request = json_pack("{s:s, s:s, s:i, s:b}", "op", "signal", "name", name, "signal",
+			    (int)info.ssi_signo, "quiet", 1);
 	channel_send(fd, request, NULL, 0);
 	json_decref(request);
 }
@@ -204,7 +216,7 @@ static int end_take(json_t *message)
 
 static int foreground(int fd, int signal_fd, const char *name)
 {
-	struct pollfd fds[2] = { { .fd = fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
 	int unused[CHANNEL_FDS_MAX], code, r;
 	unsigned nr;
 	json_t *message;

@@ -39,7 +39,7 @@ int exit_code_of(int status)
 
 int daemon_probe(void)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/leatd.sock", paths_state_dir());
 	int fd;
 
@@ -59,7 +59,7 @@ int daemon_probe(void)
 
 static _Noreturn void daemon_exec(const char *path)
 {
-	char *const argv[] = { (char[]){ "leatd" }, (char[]){ "--private" }, NULL };
+	char *const argv[] = {(char[]){"leatd"}, (char[]){"--private"}, NULL};
 	char log[PATH_MAX];
 	int null = open("/dev/null", O_RDWR), fd;
 
@@ -141,7 +141,8 @@ int daemon_connect(bool start)
 		return -1;
 	}
 	if (!start) {
-		leat_error("cannot reach leatd: none runs for %s, so there are no instances", paths_state_dir());
+		leat_error("cannot reach leatd: none runs for %s, so there are no instances",
+			   paths_state_dir());
 		return -1;
 	}
 	pid = daemon_start();
@@ -159,8 +160,8 @@ static json_t *answer_check(json_t *answer)
 	return NULL;
 }
 
-json_t *daemon_call(int fd, const json_t *request, const int *send_fds, unsigned nr_send, int *ret_fds,
-		    unsigned *ret_nr_fds)
+json_t *daemon_call(int fd, const json_t *request, const int *send_fds, unsigned nr_send,
+		    int *ret_fds, unsigned *ret_nr_fds)
 {
 	int fds[CHANNEL_FDS_MAX];
 	unsigned nr_fds = 0;

@@ -25,8 +25,8 @@ int daemon_probe(void);
  * Sends a request and takes its answer.  NULL: it failed, and the user has been told; else the
  * answer, and its descriptors in fds (CHANNEL_FDS_MAX; may be NULL).
  */
-json_t *daemon_call(int fd, const json_t *request, const int *send_fds, unsigned nr_send, int *ret_fds,
-		    unsigned *ret_nr_fds);
+json_t *daemon_call(int fd, const json_t *request, const int *send_fds, unsigned nr_send,
+		    int *ret_fds, unsigned *ret_nr_fds);
 
 /* Connects to a running leatd, calls, closes.  Takes the request's reference. */
 json_t *daemon_ask(json_t *request, int *ret_fds, unsigned *ret_nr_fds);

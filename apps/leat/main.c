@@ -18,17 +18,17 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
-	{ "run", cmd_run, "run a program in an instance" },
-	{ "ps", cmd_ps, "list instances" },
-	{ "inspect", cmd_inspect, "show everything about an instance" },
-	{ "logs", cmd_logs, "print what a detached instance has printed" },
-	{ "stop", cmd_stop, "ask instances to end, and end them after a while" },
-	{ "kill", cmd_kill, "send a signal to instances" },
-	{ "rm", cmd_rm, "forget instances that have ended" },
-	{ "filter", cmd_filter, "replace the filter of a running instance" },
-	{ "bpf", cmd_bpf, "verify, show, run and measure filters" },
-	{ "version", cmd_version, "print the version" },
-	{ "help", cmd_help, "print this" },
+	{"run", cmd_run, "run a program in an instance"},
+	{"ps", cmd_ps, "list instances"},
+	{"inspect", cmd_inspect, "show everything about an instance"},
+	{"logs", cmd_logs, "print what a detached instance has printed"},
+	{"stop", cmd_stop, "ask instances to end, and end them after a while"},
+	{"kill", cmd_kill, "send a signal to instances"},
+	{"rm", cmd_rm, "forget instances that have ended"},
+	{"filter", cmd_filter, "replace the filter of a running instance"},
+	{"bpf", cmd_bpf, "verify, show, run and measure filters"},
+	{"version", cmd_version, "print the version"},
+	{"help", cmd_help, "print this"},
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -66,6 +66,7 @@ int main(int argc, char **argv)
 		name = "version";
 	for (size_t i = 0; i < NR_COMMANDS; i++)
 		if (strcmp(commands[i].name, name) == 0)
-			return commands[i].run(argc > 1 ? argc - 1 : argc, argc > 1 ? argv + 1 : argv);
+			return commands[i].run(argc > 1 ? argc - 1 : argc,
+					       argc > 1 ? argv + 1 : argv);
 	return leat_error("no command '%s'; leat help lists them", name);
 }

@@ -20,13 +20,14 @@
 extern char **environ;
 
 /* Passed on to the program when they are set here. */
-static const char *const env_inherited[] = { "PATH", "HOME", "USER", "LOGNAME", "TERM", "TZ", "LANG" };
+static const char *const env_inherited[] = {"PATH", "HOME", "USER", "LOGNAME",
+					    "TERM", "TZ",   "LANG"};
 
 void run_init(struct run_request *run)
 {
-	*run = (struct run_request){ .json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:[]}", "op", "run",
-						       "filter", "default", "fds", "volumes", "ports", "tags",
-						       "env") };
+	*run = (struct run_request){.json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:[]}",
+						      "op", "run", "filter", "default", "fds",
+						      "volumes", "ports", "tags", "env")};
 }
 
 void run_finish(struct run_request *run)
@@ -68,10 +69,11 @@ int run_add_volume(struct run_request *run, char *text)
 		return leat_error("cannot open the volume %s: %s", volume.src, strerror(errno));
 	if (fstat(fd, &st) < 0 || !(S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))) {
 		close(fd);
-		return leat_error("cannot use the volume %s: not a directory or a regular file", volume.src);
+		return leat_error("cannot use the volume %s: not a directory or a regular file",
+				  volume.src);
 	}
-	json_array_append_new(volumes, json_pack("{s:i, s:s, s:b}", "fd", fd_put(run, fd), "dst", volume.dst,
-						 "ro", volume.read_only));
+	json_array_append_new(volumes, json_pack("{s:i, s:s, s:b}", "fd", fd_put(run, fd), "dst",
+						 volume.dst, "ro", volume.read_only));
 	return 0;
 }
 
@@ -156,7 +158,7 @@ static void env_inherit(struct run_request *run)
 
 static int stdio_put(struct run_request *run)
 {
-	static const char *const roles[] = { "stdin", "stdout", "stderr" };
+	static const char *const roles[] = {"stdin", "stdout", "stderr"};
 	int null = -1;
 
 	for (int fd = 0; fd < 3; fd++) {
@@ -215,7 +217,8 @@ static int cwd_put(struct run_request *run)
 
 	if (run->workdir != NULL) {
 		if (run->workdir[0] != '/')
-			return leat_error("cannot use --workdir %s: an absolute path", run->workdir);
+			return leat_error("cannot use --workdir %s: an absolute path",
+					  run->workdir);
 		snprintf(cwd, sizeof(cwd), "%s", run->workdir);
 	} else if (run->rootfs == NULL && getcwd(cwd, sizeof(cwd)) == NULL) {
 		strcpy(cwd, "/");

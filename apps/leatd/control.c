@@ -1,7 +1,8 @@
 /*
  * control.c - the control socket: connections of leat's, requests, answers.
  *
- * Only root and leatd's own user get in: by the socket's mode, and by what the kernel says of the peer.
+ * Only root and leatd's own user get in: by the socket's mode, and by what the kernel says of the
+ * peer.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -23,8 +24,8 @@ static const struct {
 	const char *name;
 	void (*run)(struct leatd *leatd, struct client *client, const struct request *req);
 } ops[] = {
-	{ "run", op_run },   { "ps", op_ps },	  { "inspect", op_inspect }, { "signal", op_signal },
-	{ "stop", op_stop }, { "rm", op_rm },	  { "logs", op_logs },	     { "filter", op_filter },
+	{"run", op_run},   {"ps", op_ps}, {"inspect", op_inspect}, {"signal", op_signal},
+	{"stop", op_stop}, {"rm", op_rm}, {"logs", op_logs},       {"filter", op_filter},
 };
 
 void client_reply(struct client *client, json_t *reply, const int *fds, unsigned nr_fds)
@@ -71,7 +72,8 @@ static void request_run(struct client *client, const struct request *req)
 			return;
 		}
 	}
-	client_error(client, "cannot understand the request '%s': leat and leatd are of different versions",
+	client_error(client,
+		     "cannot understand the request '%s': leat and leatd are of different versions",
 		     name != NULL ? name : "");
 }
 
@@ -79,7 +81,7 @@ static void client_ready(struct loop_source *source, uint32_t events)
 {
 	struct client *client = container_of(source, struct client, source);
 	int fds[CHANNEL_FDS_MAX];
-	struct request req = { .fds = fds };
+	struct request req = {.fds = fds};
 	int r;
 
 	(void)events;
@@ -122,7 +124,7 @@ static void control_ready(struct loop_source *source, uint32_t events)
 		return;
 	}
 	client->leatd = leatd;
-	client->source = (struct loop_source){ fd, client_ready };
+	client->source = (struct loop_source){fd, client_ready};
 	list_add_tail(&leatd->clients, &client->node);
 	if (loop_add(&leatd->loop, &client->source) < 0)
 		client_close(client);
@@ -130,7 +132,7 @@ static void control_ready(struct loop_source *source, uint32_t events)
 
 int control_start(struct leatd *leatd)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	mode_t old = umask(0177);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int r = 0;
@@ -140,7 +142,7 @@ int control_start(struct leatd *leatd)
 		r = -errno;
 	umask(old);
 	if (r == 0) {
-		leatd->control_source = (struct loop_source){ fd, control_ready };
+		leatd->control_source = (struct loop_source){fd, control_ready};
 		r = loop_add(&leatd->loop, &leatd->control_source);
 	}
 	if (r < 0 && fd >= 0)
@@ -167,16 +169,15 @@ void clients_tell_end(struct leatd *leatd, struct instance *inst)
 {
 	struct list *pos;
 
-	list_for_each(pos, &leatd->clients)
-	{
+	list_for_each(pos, &leatd->clients) {
 		struct client *client = list_entry(pos, struct client, node);
 
 		if (client->waiting != inst)
 			continue;
 		client->waiting = NULL;
 		client_reply(client,
-			     json_pack("{s:s, s:s, s:i, s:s}", "event", "exit", "name", inst->name, "status",
-				       inst->status, "reason", inst->reason),
+			     json_pack("{s:s, s:s, s:i, s:s}", "event", "exit", "name", inst->name,
+				       "status", inst->status, "reason", inst->reason),
 			     NULL, 0);
 	}
 }
@@ -185,8 +186,7 @@ void clients_tell_failure(struct leatd *leatd, struct instance *inst, const char
 {
 	struct list *pos;
 
-	list_for_each(pos, &leatd->clients)
-	{
+	list_for_each(pos, &leatd->clients) {
 		struct client *client = list_entry(pos, struct client, node);
 
 		if (client->waiting != inst)

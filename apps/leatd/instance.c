@@ -1,8 +1,8 @@
 /*
  * instance.c - the life of an instance in leatd: made of a request, started by the launcher, ended.
  *
- * The launcher's replies drive it: STARTED (or FAILED), EXITED when the first process has ended, GONE
- * when no process of its uid is left; only then the uid may be used again.
+ * The launcher's replies drive it: STARTED (or FAILED), EXITED when the first process has ended,
+ * GONE when no process of its uid is left; only then the uid may be used again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +29,7 @@ struct instance *instance_find(struct leatd *leatd, const char *name)
 {
 	struct list *pos;
 
-	list_for_each(pos, &leatd->instances)
-	{
+	list_for_each(pos, &leatd->instances) {
 		struct instance *inst = list_entry(pos, struct instance, node);
 
 		if (!inst->removed && strcmp(inst->name, name) == 0)
@@ -43,8 +42,7 @@ struct instance *instance_by_id(struct leatd *leatd, uint32_t id)
 {
 	struct list *pos;
 
-	list_for_each(pos, &leatd->instances)
-	{
+	list_for_each(pos, &leatd->instances) {
 		struct instance *inst = list_entry(pos, struct instance, node);
 
 		if (inst->id == id)
@@ -57,8 +55,7 @@ struct instance *instance_by_uid(struct leatd *leatd, uint32_t uid)
 {
 	struct list *pos;
 
-	list_for_each(pos, &leatd->instances)
-	{
+	list_for_each(pos, &leatd->instances) {
 		struct instance *inst = list_entry(pos, struct instance, node);
 
 		if (!inst->gone && leatd->state.uid_low + inst->uid_index == uid)
@@ -109,7 +106,8 @@ static void instance_exited(struct instance *inst, int status)
 	if (inst->state == INSTANCE_EXITED)
 		return;
 	block = inst->dp != NULL ? dataplane_instance_block(inst->dp) : NULL;
-	/* What the library OS says counts, unless Leat ended the instance. Pairs with its release. */
+	/* What the library OS says counts, unless Leat ended the instance. Pairs with its release.
+	 */
 	if (block != NULL && inst->reason[0] == '\0' &&
 	    __atomic_load_n(&block->state, __ATOMIC_ACQUIRE) == ABI_STATE_EXITED)
 		status = (int)(block->exit_status & 0xffff);
@@ -119,7 +117,8 @@ static void instance_exited(struct instance *inst, int status)
 	output_drain(&inst->output);
 	output_stop(&inst->output);
 	instance_release(inst);
-	log_line(LOG_DEBUG, "instance %s ended: status 0x%x %s", inst->name, (unsigned)status, inst->reason);
+	log_line(LOG_DEBUG, "instance %s ended: status 0x%x %s", inst->name, (unsigned)status,
+		 inst->reason);
 	clients_tell_end(inst->leatd, inst);
 	if (!inst->detached)
 		inst->removed = true;
@@ -184,8 +183,7 @@ void instances_finish(struct leatd *leatd)
 	struct list *pos, *tmp;
 
 	/* The launcher ends them all when its socket closes; here go only leatd's own things. */
-	list_for_each_safe(pos, tmp, &leatd->instances)
-	{
+	list_for_each_safe(pos, tmp, &leatd->instances) {
 		struct instance *inst = list_entry(pos, struct instance, node);
 
 		if (inst->state == INSTANCE_RUNNING)
@@ -227,7 +225,8 @@ static uint64_t host_memory(void)
 	return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
 }
 
-static int address_take(struct instance *inst, const struct instance_spec *spec, char *error, size_t size)
+static int address_take(struct instance *inst, const struct instance_spec *spec, char *error,
+			size_t size)
 {
 	struct ipam *ipam = &inst->leatd->ipam;
 	int r;
@@ -235,28 +234,32 @@ static int address_take(struct instance *inst, const struct instance_spec *spec,
 	if (spec->ip_be == 0) {
 		r = ipam_take(ipam, &inst->ip_be);
 		if (r < 0)
-			snprintf(error, size, "cannot give an address: all of 10.99.0.0/16 are in use");
+			snprintf(error, size,
+				 "cannot give an address: all of 10.99.0.0/16 are in use");
 		return r;
 	}
 	r = ipam_take_ip(ipam, spec->ip_be);
 	if (r == -EBUSY)
 		snprintf(error, size, "cannot give that address: another instance has it");
 	else if (r < 0)
-		snprintf(error, size, "cannot give that address: it must be in 10.99.0.2 - 10.99.255.254");
+		snprintf(error, size,
+			 "cannot give that address: it must be in 10.99.0.2 - 10.99.255.254");
 	if (r == 0)
 		inst->ip_be = spec->ip_be;
 	return r;
 }
 
-static int ports_publish(struct instance *inst, const struct instance_spec *spec, char *error, size_t size)
+static int ports_publish(struct instance *inst, const struct instance_spec *spec, char *error,
+			 size_t size)
 {
 	for (unsigned i = 0; i < spec->nr_ports; i++) {
 		const struct publish *p = &spec->ports[i];
-		const struct dp_publish publish = { .proto = p->udp ? DP_PUBLISH_UDP : DP_PUBLISH_TCP,
-						    .host_ip_be = p->host_ip_be,
-						    .host_port = p->host_port,
-						    .guest_ip_be = inst->ip_be,
-						    .guest_port = p->guest_port };
+		const struct dp_publish publish = {.proto =
+							   p->udp ? DP_PUBLISH_UDP : DP_PUBLISH_TCP,
+						   .host_ip_be = p->host_ip_be,
+						   .host_port = p->host_port,
+						   .guest_ip_be = inst->ip_be,
+						   .guest_port = p->guest_port};
 		int r = dataplane_publish(&publish, error, size, &inst->ports[inst->nr_ports]);
 
 		if (r < 0)
@@ -267,18 +270,19 @@ static int ports_publish(struct instance *inst, const struct instance_spec *spec
 }
 
 /* Queues with their filter, and published ports. */
-static int network_start(struct instance *inst, const struct instance_spec *spec, int window_fd, char *error,
-			 size_t size)
+static int network_start(struct instance *inst, const struct instance_spec *spec, int window_fd,
+			 char *error, size_t size)
 {
-	struct dp_instance_config config = { .id = inst->id,
-					     .tenant = spec->tenant,
-					     .tag = spec->tag,
-					     .nr_vcpus = inst->nr_vcpus,
-					     .window_fd = window_fd,
-					     .mtu = MTU,
-					     .gateway_be = htonl(IPAM_GATEWAY),
-					     .prefix_len = IPAM_PREFIX };
-	int r = filter_load(inst->leatd, spec->filter, spec->fds[ROLE_FILTER], error, size, &config.filter);
+	struct dp_instance_config config = {.id = inst->id,
+					    .tenant = spec->tenant,
+					    .tag = spec->tag,
+					    .nr_vcpus = inst->nr_vcpus,
+					    .window_fd = window_fd,
+					    .mtu = MTU,
+					    .gateway_be = htonl(IPAM_GATEWAY),
+					    .prefix_len = IPAM_PREFIX};
+	int r = filter_load(inst->leatd, spec->filter, spec->fds[ROLE_FILTER], error, size,
+			    &config.filter);
 
 	if (r < 0)
 		return r;
@@ -288,7 +292,8 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 		ipam_mac(inst->id, config.mac);
 		r = dataplane_instance_add(&config, &inst->dp);
 		if (r < 0)
-			snprintf(error, size, "cannot make the instance's queues: %s", strerror(-r));
+			snprintf(error, size, "cannot make the instance's queues: %s",
+				 strerror(-r));
 		else
 			dataplane_instance_block(inst->dp)->trace = spec->trace;
 	}
@@ -296,8 +301,8 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 	return r < 0 ? r : ports_publish(inst, spec, error, size);
 }
 
-static int cgroup_start(struct instance *inst, const struct instance_spec *spec, int *ret_fd, char *error,
-			size_t size)
+static int cgroup_start(struct instance *inst, const struct instance_spec *spec, int *ret_fd,
+			char *error, size_t size)
 {
 	struct leatd *leatd = inst->leatd;
 	int r;
@@ -309,15 +314,16 @@ static int cgroup_start(struct instance *inst, const struct instance_spec *spec,
 	if (r == 0)
 		r = cgroup_create(&leatd->cgroup, inst->id, spec->memory_bytes, ret_fd);
 	if (r < 0) {
-		snprintf(error, size, "cannot limit the memory: %s; leave out --memory", strerror(-r));
+		snprintf(error, size, "cannot limit the memory: %s; leave out --memory",
+			 strerror(-r));
 		return r;
 	}
 	inst->has_cgroup = true;
 	return 0;
 }
 
-static int stdio_start(struct instance *inst, const struct instance_spec *spec, int stdio[3], int *ret_pipe,
-		       char *error, size_t size)
+static int stdio_start(struct instance *inst, const struct instance_spec *spec, int stdio[3],
+		       int *ret_pipe, char *error, size_t size)
 {
 	int r;
 
@@ -336,28 +342,29 @@ static int stdio_start(struct instance *inst, const struct instance_spec *spec, 
 static int instance_launch(struct instance *inst, const struct instance_spec *spec, int window_fd,
 			   int cgroup_fd, const int stdio[3])
 {
-	struct launch_request req = { .instance = inst->id,
-				      .uid = inst->leatd->state.uid_low + inst->uid_index,
-				      .nr_vcpus = inst->nr_vcpus,
-				      .nproc = INSTANCE_NPROC,
-				      .nofile = spec->nofile,
-				      .umask = spec->umask,
-				      .trace = spec->trace,
-				      .memory_max = inst->memory_bytes,
-				      .stack_max = spec->stack_bytes,
-				      .launched_ns = inst->started_ns,
-				      .program = spec->program,
-				      .cwd = spec->cwd,
-				      .hostname = spec->hostname != NULL ? spec->hostname : inst->name,
-				      .argv = spec->argv,
-				      .envp = spec->envp,
-				      .stdio = { stdio[0], stdio[1], stdio[2] },
-				      .window_fd = window_fd,
-				      .root_fd = spec->fds[ROLE_ROOT],
-				      .exec_fd = spec->fds[ROLE_EXEC],
-				      .cwd_fd = spec->fds[ROLE_CWD],
-				      .cgroup_fd = cgroup_fd,
-				      .nr_volumes = spec->nr_volumes };
+	struct launch_request req = {.instance = inst->id,
+				     .uid = inst->leatd->state.uid_low + inst->uid_index,
+				     .nr_vcpus = inst->nr_vcpus,
+				     .nproc = INSTANCE_NPROC,
+				     .nofile = spec->nofile,
+				     .umask = spec->umask,
+				     .trace = spec->trace,
+				     .memory_max = inst->memory_bytes,
+				     .stack_max = spec->stack_bytes,
+				     .launched_ns = inst->started_ns,
+				     .program = spec->program,
+				     .cwd = spec->cwd,
+				     .hostname =
+					     spec->hostname != NULL ? spec->hostname : inst->name,
+				     .argv = spec->argv,
+				     .envp = spec->envp,
+				     .stdio = {stdio[0], stdio[1], stdio[2]},
+				     .window_fd = window_fd,
+				     .root_fd = spec->fds[ROLE_ROOT],
+				     .exec_fd = spec->fds[ROLE_EXEC],
+				     .cwd_fd = spec->fds[ROLE_CWD],
+				     .cgroup_fd = cgroup_fd,
+				     .nr_volumes = spec->nr_volumes};
 
 	for (unsigned i = 0; i < spec->nr_volumes; i++) {
 		req.volumes[i].fd = spec->volumes[i].fd;
@@ -370,7 +377,8 @@ static int instance_launch(struct instance *inst, const struct instance_spec *sp
 	return launch_start(&inst->leatd->launch, &req);
 }
 
-static int instance_build(struct instance *inst, const struct instance_spec *spec, char *error, size_t size)
+static int instance_build(struct instance *inst, const struct instance_spec *spec, char *error,
+			  size_t size)
 {
 	int window_fd = -1, cgroup_fd = -1, pipe_fd = -1, stdio[3];
 	int r = window_create(&window_fd);
@@ -387,9 +395,11 @@ static int instance_build(struct instance *inst, const struct instance_spec *spe
 	if (r == 0) {
 		r = instance_launch(inst, spec, window_fd, cgroup_fd, stdio);
 		if (r == -E2BIG)
-			snprintf(error, size, "cannot start: arguments and environment are too long (512 KiB)");
+			snprintf(error, size,
+				 "cannot start: arguments and environment are too long (512 KiB)");
 		else if (r < 0)
-			snprintf(error, size, "cannot start: the launcher does not answer: %s", strerror(-r));
+			snprintf(error, size, "cannot start: the launcher does not answer: %s",
+				 strerror(-r));
 	}
 	close(window_fd);
 	if (cgroup_fd >= 0)
@@ -406,20 +416,23 @@ static int name_choose(struct instance *inst, const char *name, char *error, siz
 		return 0;
 	}
 	if (!parse_name_ok(name)) {
-		snprintf(error, size, "cannot use the name '%s': letters, digits, '_', '.', '-', at most %u", name,
-			 NAME_LEN_MAX);
+		snprintf(error, size,
+			 "cannot use the name '%s': letters, digits, '_', '.', '-', at most %u",
+			 name, NAME_LEN_MAX);
 		return -EINVAL;
 	}
 	if (instance_find(inst->leatd, name) != NULL) {
-		snprintf(error, size, "cannot use the name '%s': an instance has it; try leat rm %s", name, name);
+		snprintf(error, size,
+			 "cannot use the name '%s': an instance has it; try leat rm %s", name,
+			 name);
 		return -EEXIST;
 	}
 	snprintf(inst->name, sizeof(inst->name), "%s", name);
 	return 0;
 }
 
-int instance_create(struct leatd *leatd, const struct instance_spec *spec, char *error, size_t error_size,
-		    struct instance **ret_inst)
+int instance_create(struct leatd *leatd, const struct instance_spec *spec, char *error,
+		    size_t error_size, struct instance **ret_inst)
 {
 	struct instance *inst = calloc(1, sizeof(*inst));
 	int r;
@@ -433,7 +446,7 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 	inst->kill_timer.due = kill_due;
 	inst->nr_vcpus = spec->cpus != 0 ? spec->cpus : leatd->nr_cpus;
 	inst->memory_bytes = spec->memory_bytes != 0 ? spec->memory_bytes : host_memory();
-	inst->filter = strcmp(spec->filter, "none") == 0 ? "none" :
+	inst->filter = strcmp(spec->filter, "none") == 0   ? "none" :
 		       strcmp(spec->filter, "object") == 0 ? "object" :
 							     "default";
 	inst->started_ns = loop_now_ns();
@@ -442,7 +455,8 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 	if (r == 0) {
 		r = pool_take(&leatd->uids, &inst->uid_index);
 		if (r < 0)
-			snprintf(error, error_size, "cannot start: all %u uids are in use", STATE_UIDS);
+			snprintf(error, error_size, "cannot start: all %u uids are in use",
+				 STATE_UIDS);
 	}
 	if (r < 0) {
 		free(inst);
@@ -461,7 +475,8 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 	return 0;
 }
 
-int instance_set_filter(struct instance *inst, const char *kind, int object_fd, char *error, size_t error_size)
+int instance_set_filter(struct instance *inst, const char *kind, int object_fd, char *error,
+			size_t error_size)
 {
 	struct ebpf_object *object = NULL;
 	int r = filter_load(inst->leatd, kind, object_fd, error, error_size, &object);
@@ -473,7 +488,9 @@ int instance_set_filter(struct instance *inst, const char *kind, int object_fd, 
 	if (r < 0)
 		snprintf(error, error_size, "cannot set the filter: %s", strerror(-r));
 	else
-		inst->filter = strcmp(kind, "none") == 0 ? "none" : strcmp(kind, "object") == 0 ? "object" : "default";
+		inst->filter = strcmp(kind, "none") == 0   ? "none" :
+			       strcmp(kind, "object") == 0 ? "object" :
+							     "default";
 	return r;
 }
 
@@ -495,7 +512,8 @@ static void reply_failed(struct instance *inst, const struct launcher_reply *rep
 	if (reply->stage == STAGE_VOLUME) {
 		const json_t *volumes = json_object_get(inst->request, "volumes");
 
-		volume = json_string_value(json_object_get(json_array_get(volumes, reply->detail), "dst"));
+		volume = json_string_value(
+			json_object_get(json_array_get(volumes, reply->detail), "dst"));
 	}
 	snprintf(error, sizeof(error), "cannot %s%s%s: %s", launch_stage_text(reply->stage),
 		 volume != NULL && *volume ? " for " : "", volume != NULL ? volume : "",
@@ -515,7 +533,8 @@ static void reply_handle(struct leatd *leatd, const struct launcher_reply *reply
 	struct instance *inst = instance_by_id(leatd, reply->instance);
 
 	if (inst == NULL) {
-		log_line(LOG_WARN, "the launcher speaks of instance %u, which is not there", reply->instance);
+		log_line(LOG_WARN, "the launcher speaks of instance %u, which is not there",
+			 reply->instance);
 		return;
 	}
 	switch (reply->msg.type) {
@@ -526,8 +545,9 @@ static void reply_handle(struct leatd *leatd, const struct launcher_reply *reply
 		reply_failed(inst, reply);
 		break;
 	case LAUNCHER_EXITED:
-		instance_exited(inst, inst->reason[0] != '\0' && WIFEXITED(reply->status) ? EXIT_LEAT << 8 :
-											   reply->status);
+		instance_exited(inst, inst->reason[0] != '\0' && WIFEXITED(reply->status) ?
+					      EXIT_LEAT << 8 :
+					      reply->status);
 		break;
 	case LAUNCHER_GONE:
 		instance_gone(inst);

@@ -46,7 +46,8 @@ static int option_log_level(const char *name)
 	enum log_level level;
 
 	if (log_level_parse(name, &level) < 0) {
-		fprintf(stderr, "leatd: no log level '%s'; one of error, warn, info, debug\n", name);
+		fprintf(stderr, "leatd: no log level '%s'; one of error, warn, info, debug\n",
+			name);
 		return -EINVAL;
 	}
 	log_init(level);
@@ -57,14 +58,17 @@ static int option_log_level(const char *name)
 static int options_parse(int argc, char **argv, struct options *ret_options)
 {
 	static const struct option table[] = {
-		{ "state-dir", required_argument, NULL, 's' }, { "netns", required_argument, NULL, 'n' },
-		{ "private", no_argument, NULL, 'p' },	       { "log-level", required_argument, NULL, 'l' },
-		{ "help", no_argument, NULL, 'h' },	       { "version", no_argument, NULL, 'v' },
-		{ NULL, 0, NULL, 0 },
+		{"state-dir", required_argument, NULL, 's'},
+		{"netns", required_argument, NULL, 'n'},
+		{"private", no_argument, NULL, 'p'},
+		{"log-level", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
 	};
 	int c;
 
-	*ret_options = (struct options){ .state_dir = paths_state_dir(), .netns = "leat" };
+	*ret_options = (struct options){.state_dir = paths_state_dir(), .netns = "leat"};
 	log_init(LOG_INFO);
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		switch (c) {
@@ -125,8 +129,8 @@ static int signals_start(struct leatd *leatd)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
-	leatd->signal_source = (struct loop_source){ signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
-						     signal_ready };
+	leatd->signal_source =
+		(struct loop_source){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), signal_ready};
 	if (leatd->signal_source.fd < 0)
 		return -errno;
 	return loop_add(&leatd->loop, &leatd->signal_source);
@@ -165,9 +169,9 @@ static int fail(const char *what, int error)
 
 static int launcher_begin(struct leatd *leatd)
 {
-	const struct launch_pool pool = { .uid_low = leatd->state.uid_low,
-					  .uid_count = STATE_UIDS,
-					  .uid_killer = leatd->state.uid_killer };
+	const struct launch_pool pool = {.uid_low = leatd->state.uid_low,
+					 .uid_count = STATE_UIDS,
+					 .uid_killer = leatd->state.uid_killer};
 	char path[PATH_MAX];
 	enum launcher_stage stage;
 	int r = paths_find_program("leat-launcher", path, sizeof(path));
@@ -184,18 +188,18 @@ static int launcher_begin(struct leatd *leatd)
 	r = launch_init(&leatd->launch, &leatd->image, &pool, &stage);
 	if (r < 0)
 		return fail(launch_stage_text(stage), r);
-	leatd->launch_source = (struct loop_source){ leatd->launch.fd, instance_launcher_ready };
-	leatd->listener_source = (struct loop_source){ leatd->launch.listener, violation_ready };
+	leatd->launch_source = (struct loop_source){leatd->launch.fd, instance_launcher_ready};
+	leatd->listener_source = (struct loop_source){leatd->launch.listener, violation_ready};
 	return 0;
 }
 
 static int dataplane_begin(struct leatd *leatd, const struct options *options)
 {
-	const struct dataplane_config config = { .netns = options->netns,
-						 .uplink_name = "leat0",
-						 .uplink_ip_be = htonl(IPAM_GATEWAY),
-						 .uplink_prefix = IPAM_PREFIX,
-						 .log = dataplane_log };
+	const struct dataplane_config config = {.netns = options->netns,
+						.uplink_name = "leat0",
+						.uplink_ip_be = htonl(IPAM_GATEWAY),
+						.uplink_prefix = IPAM_PREFIX,
+						.log = dataplane_log};
 	int doorbells[ABI_MAX_CORES], fd;
 	enum launcher_stage stage;
 	uint32_t mask = 0;
@@ -251,7 +255,8 @@ static int leatd_begin(struct leatd *leatd, const struct options *options)
 		return fail("start", r);
 	r = state_open(&leatd->state, options->state_dir);
 	if (r == -EBUSY)
-		log_line(LOG_ERROR, "another leatd uses %s; end it, or give --state-dir", options->state_dir);
+		log_line(LOG_ERROR, "another leatd uses %s; end it, or give --state-dir",
+			 options->state_dir);
 	if (r < 0)
 		return r == -EBUSY ? r : fail("use the state directory", r);
 	outputs_clean(leatd);
@@ -286,17 +291,18 @@ static void leatd_end(struct leatd *leatd)
 
 int main(int argc, char **argv)
 {
-	static struct leatd leatd = { .launch = { .fd = -1, .listener = -1 },
-				      .image = { .fd = -1 },
-				      .control_source = { .fd = -1 },
-				      .state = { .dir_fd = -1, .lock_fd = -1, .uid_lock_fd = -1 } };
+	static struct leatd leatd = {.launch = {.fd = -1, .listener = -1},
+				     .image = {.fd = -1},
+				     .control_source = {.fd = -1},
+				     .state = {.dir_fd = -1, .lock_fd = -1, .uid_lock_fd = -1}};
 	struct options options;
 	int r = options_parse(argc, argv, &options);
 
 	if (r != 0)
 		return r > 0 ? EXIT_SUCCESS : EXIT_LEAT;
 	if (geteuid() != 0) {
-		fputs("leatd: cannot run without root: it makes namespaces and uids; use sudo\n", stderr);
+		fputs("leatd: cannot run without root: it makes namespaces and uids; use sudo\n",
+		      stderr);
 		return EXIT_LEAT;
 	}
 	r = leatd_begin(&leatd, &options);

@@ -70,7 +70,9 @@ void op_rm(struct leatd *leatd, struct client *client, const struct request *req
 		return;
 	if (inst->state == INSTANCE_RUNNING) {
 		if (!json_is_true(json_object_get(req->json, "force"))) {
-			client_error(client, "cannot remove '%s': it runs; leat stop it first, or use -f", inst->name);
+			client_error(client,
+				     "cannot remove '%s': it runs; leat stop it first, or use -f",
+				     inst->name);
 			return;
 		}
 		inst->detached = false; /* goes when it has ended */
@@ -95,7 +97,8 @@ void op_filter(struct leatd *leatd, struct client *client, const struct request 
 		client_error(client, "cannot set the filter of '%s': it has ended", inst->name);
 		return;
 	}
-	if (instance_set_filter(inst, kind, req->nr_fds > 0 ? req->fds[0] : -1, error, sizeof(error)) < 0)
+	if (instance_set_filter(inst, kind, req->nr_fds > 0 ? req->fds[0] : -1, error,
+				sizeof(error)) < 0)
 		client_error(client, "%s", error);
 	else
 		reply_ok(client);

@@ -16,8 +16,8 @@
 #define START_POLLS_MAX 2000U
 #define TENANT_DEFAULT 1U
 
-static const char *const role_names[ROLE_COUNT] = { "stdin", "stdout", "stderr", "root",
-						    "exec",  "cwd",    "filter" };
+static const char *const role_names[ROLE_COUNT] = {"stdin", "stdout", "stderr", "root",
+						   "exec",  "cwd",    "filter"};
 
 /* A list of strings with NULL at the end, pointing into the JSON; NULL: no list of strings. */
 static char **strings_of(const json_t *list)
@@ -50,8 +50,9 @@ static uint64_t number_of(const json_t *json, const char *key, uint64_t none)
 {
 	const json_t *value = json_object_get(json, key);
 
-	return json_is_integer(value) && json_integer_value(value) >= 0 ? (uint64_t)json_integer_value(value) :
-									  none;
+	return json_is_integer(value) && json_integer_value(value) >= 0 ?
+		       (uint64_t)json_integer_value(value) :
+		       none;
 }
 
 static int volumes_of(const struct request *req, struct instance_spec *spec)
@@ -67,7 +68,8 @@ static int volumes_of(const struct request *req, struct instance_spec *spec)
 		spec->volumes[i].fd = fd_of(req, json_object_get(v, "fd"));
 		spec->volumes[i].dst = json_string_value(json_object_get(v, "dst"));
 		spec->volumes[i].read_only = json_is_true(json_object_get(v, "ro"));
-		if (spec->volumes[i].fd < 0 || spec->volumes[i].dst == NULL || spec->volumes[i].dst[0] != '/')
+		if (spec->volumes[i].fd < 0 || spec->volumes[i].dst == NULL ||
+		    spec->volumes[i].dst[0] != '/')
 			return -EINVAL;
 	}
 	spec->nr_volumes = (unsigned)n;
@@ -104,8 +106,8 @@ static int texts_of(const json_t *json, struct instance_spec *spec)
 	spec->envp = strings_of(json_object_get(json, "env"));
 	if (ip != NULL && inet_pton(AF_INET, ip, &spec->ip_be) != 1)
 		return -EINVAL;
-	if (spec->program == NULL || spec->cwd == NULL || spec->filter == NULL || spec->argv == NULL ||
-	    spec->argv[0] == NULL || spec->envp == NULL)
+	if (spec->program == NULL || spec->cwd == NULL || spec->filter == NULL ||
+	    spec->argv == NULL || spec->argv[0] == NULL || spec->envp == NULL)
 		return -EINVAL;
 	return 0;
 }
@@ -142,7 +144,8 @@ static json_t *started_reply(const struct instance *inst)
 	char ip[INET_ADDRSTRLEN];
 
 	inet_ntop(AF_INET, &inst->ip_be, ip, sizeof(ip));
-	return json_pack("{s:b, s:s, s:i, s:s}", "ok", 1, "name", inst->name, "id", (int)inst->id, "ip", ip);
+	return json_pack("{s:b, s:s, s:i, s:s}", "ok", 1, "name", inst->name, "id", (int)inst->id,
+			 "ip", ip);
 }
 
 /* Answers those who wait for a detached start once the program runs. */
@@ -158,8 +161,7 @@ static void start_due(struct loop_timer *timer)
 		loop_timer_arm(&inst->leatd->loop, timer, loop_now_ns() + START_POLL_NS);
 		return;
 	}
-	list_for_each(pos, &inst->leatd->clients)
-	{
+	list_for_each(pos, &inst->leatd->clients) {
 		struct client *client = list_entry(pos, struct client, node);
 
 		if (client->waiting != inst)
@@ -171,13 +173,15 @@ static void start_due(struct loop_timer *timer)
 
 void op_run(struct leatd *leatd, struct client *client, const struct request *req)
 {
-	struct instance_spec spec = { 0 };
+	struct instance_spec spec = {0};
 	char error[ERROR_MAX] = "cannot start: out of memory";
 	struct instance *inst;
 	int r = spec_parse(req, &spec);
 
 	if (r < 0) {
-		client_error(client, "cannot understand the request: leat and leatd are of different versions");
+		client_error(
+			client,
+			"cannot understand the request: leat and leatd are of different versions");
 	} else if (instance_create(leatd, &spec, error, sizeof(error), &inst) < 0) {
 		client_error(client, "%s", error);
 	} else {
@@ -185,7 +189,8 @@ void op_run(struct leatd *leatd, struct client *client, const struct request *re
 		client->owner = !spec.detach;
 		inst->start_timer.due = start_due;
 		if (spec.detach)
-			loop_timer_arm(&leatd->loop, &inst->start_timer, loop_now_ns() + START_POLL_NS);
+			loop_timer_arm(&leatd->loop, &inst->start_timer,
+				       loop_now_ns() + START_POLL_NS);
 		else
 			client_reply(client, started_reply(inst), NULL, 0);
 	}

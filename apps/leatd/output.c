@@ -105,8 +105,10 @@ int output_start(struct output *output, struct leatd *leatd, uint32_t instance, 
 {
 	int fds[2], r;
 
-	*output = (struct output){
-		.source = {-1, output_ready}, .leatd = leatd, .instance = instance, .file_fd = -1};
+	*output = (struct output){.source = {-1, output_ready},
+				  .leatd = leatd,
+				  .instance = instance,
+				  .file_fd = -1};
 	output->file_fd = file_create(output);
 	if (output->file_fd < 0) {
 		r = output->file_fd;

@@ -1,8 +1,8 @@
 /*
  * dcache.c - names in directories: the hash of (directory, name), pinned and cached entries.
  *
- * A dentry holds a reference to its parent.  Without users a pinned one stays for ever, a cached one
- * stays until more than DCACHE_MAX of them are there.
+ * A dentry holds a reference to its parent.  Without users a pinned one stays for ever, a cached
+ * one stays until more than DCACHE_MAX of them are there.
  */
 #include <errno.h>
 #include <string.h>
@@ -85,7 +85,8 @@ static void name_free(struct dentry *dentry)
 		arena_free((void *)(uintptr_t)dentry->name);
 }
 
-struct dentry *dentry_create(struct super *sb, struct dentry *parent, const char *name, unsigned len)
+struct dentry *dentry_create(struct super *sb, struct dentry *parent, const char *name,
+			     unsigned len)
 {
 	struct vfs *vfs = vfs_get();
 	struct dentry *d = arena_zalloc(sizeof(*d));

@@ -2,7 +2,8 @@
  * devfs.c - /dev: the character devices that every program expects.
  *
  * The nodes lie in a memfs; what opening one gives is decided by its device number.  Numbers are
- * Linux's (Documentation/admin-guide/devices.txt).  Devices of the host are never reached from here.
+ * Linux's (Documentation/admin-guide/devices.txt).  Devices of the host are never reached from
+ * here.
  */
 #include <errno.h>
 #include <string.h>
@@ -84,43 +85,46 @@ static int zero_map_extent(struct file *file, uint64_t off, uint64_t len, int pr
 	(void)prot;
 	if (shared)
 		return -ENODEV;
-	*ret_extent = (struct map_extent){ .host_fd = -1, .host_off = off, .len = len };
+	*ret_extent = (struct map_extent){.host_fd = -1, .host_off = off, .len = len};
 	return 0;
 }
 
-static const struct file_ops null_ops = {
-	.name = "null", .read = null_read, .write = sink_write, .lseek = dev_lseek
-};
-static const struct file_ops zero_ops = { .name = "zero",
-					  .read = zero_read,
-					  .write = sink_write,
-					  .lseek = dev_lseek,
-					  .map_extent = zero_map_extent };
-static const struct file_ops full_ops = {
-	.name = "full", .read = zero_read, .write = full_write, .lseek = dev_lseek
-};
-static const struct file_ops random_ops = {
-	.name = "random", .read = random_read, .write = sink_write, .lseek = dev_lseek
-};
+static const struct file_ops null_ops = {.name = "null",
+					 .read = null_read,
+					 .write = sink_write,
+					 .lseek = dev_lseek};
+static const struct file_ops zero_ops = {.name = "zero",
+					 .read = zero_read,
+					 .write = sink_write,
+					 .lseek = dev_lseek,
+					 .map_extent = zero_map_extent};
+static const struct file_ops full_ops = {.name = "full",
+					 .read = zero_read,
+					 .write = full_write,
+					 .lseek = dev_lseek};
+static const struct file_ops random_ops = {.name = "random",
+					   .read = random_read,
+					   .write = sink_write,
+					   .lseek = dev_lseek};
 
 static const struct {
 	char name[12];
 	uint32_t mode;
 	unsigned major, minor;
 } devices[] = {
-	{ "null", 0666, 1, 3 },	   { "zero", 0666, 1, 5 }, { "full", 0666, 1, 7 },
-	{ "random", 0666, 1, 8 },  { "urandom", 0666, 1, 9 }, { "tty", 0666, 5, 0 },
-	{ "console", 0600, 5, 1 },
+	{"null", 0666, 1, 3},    {"zero", 0666, 1, 5},    {"full", 0666, 1, 7},
+	{"random", 0666, 1, 8},  {"urandom", 0666, 1, 9}, {"tty", 0666, 5, 0},
+	{"console", 0600, 5, 1},
 };
 
 static const struct {
 	char name[12];
 	char target[20];
 } links[] = {
-	{ "fd", "/proc/self/fd" },
-	{ "stdin", "/proc/self/fd/0" },
-	{ "stdout", "/proc/self/fd/1" },
-	{ "stderr", "/proc/self/fd/2" },
+	{"fd", "/proc/self/fd"},
+	{"stdin", "/proc/self/fd/0"},
+	{"stdout", "/proc/self/fd/1"},
+	{"stderr", "/proc/self/fd/2"},
 };
 
 static const struct file_ops *mem_device(unsigned minor)
@@ -155,7 +159,7 @@ int chrdev_open(struct inode *inode, struct file *file)
 
 static int new_entry(struct path dev, const char *name, struct path *ret_path)
 {
-	*ret_path = (struct path){ dev.mnt, NULL };
+	*ret_path = (struct path){dev.mnt, NULL};
 	return dentry_lookup(dev.dentry, name, (unsigned)strlen(name), &ret_path->dentry);
 }
 

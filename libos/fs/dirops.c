@@ -230,8 +230,8 @@ static int rename_check(const struct entry_at *old, const struct entry_at *new, 
 		return -EEXIST;
 	if (!nd->inode && (flags & RENAME_EXCHANGE_FLAG))
 		return -ENOENT;
-	if (!odir && (old->w.trailing_slash ||
-		      (new->w.trailing_slash && !(flags & RENAME_EXCHANGE_FLAG))))
+	if (!odir &&
+	    (old->w.trailing_slash || (new->w.trailing_slash && !(flags & RENAME_EXCHANGE_FLAG))))
 		return -ENOTDIR;
 	if (dentry_is_below(nd, od) && nd != od)
 		return -EINVAL;
@@ -399,7 +399,8 @@ int path_make_file(struct path base, const char *name, struct path *ret_path)
 		return err;
 	mount_ref(at.mnt);
 	if (!at.dentry->inode)
-		err = dir->ops->create ? dir->ops->create(dir, at.dentry, S_IFREG | 0644, 0) : -EROFS;
+		err = dir->ops->create ? dir->ops->create(dir, at.dentry, S_IFREG | 0644, 0) :
+					 -EROFS;
 	if (err) {
 		path_unref(at);
 		return err;

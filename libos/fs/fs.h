@@ -4,8 +4,8 @@
  * Private to libos/fs/ and the handlers in libos/sys/{file,fs}.c.  Guard of everything here: the
  * instance lock, which no function of this room releases, except where a FIFO's open sleeps.
  *
- * The dentry cache is the directory: the entries of memfs and of an overlay's upper layer are pinned
- * dentries, those read from a host directory are cached ones, which come and go (at most
+ * The dentry cache is the directory: the entries of memfs and of an overlay's upper layer are
+ * pinned dentries, those read from a host directory are cached ones, which come and go (at most
  * DCACHE_MAX) and are looked at again when they are older than their super block's ttl_ns.
  */
 #pragma once
@@ -64,7 +64,8 @@ struct iattr {
 };
 
 struct inode_ops {
-	/* Gives a new dentry its inode, or leaves it negative. 0, or an errno that is not -ENOENT. */
+	/* Gives a new dentry its inode, or leaves it negative. 0, or an errno that is not -ENOENT.
+	 */
 	int (*lookup)(struct inode *dir, struct dentry *dentry);
 	/* Is a cached dentry older than its ttl still right? False: it is dropped and looked up. */
 	bool (*revalidate)(struct dentry *dentry);
@@ -77,8 +78,8 @@ struct inode_ops {
 	int (*unlink)(struct inode *dir, struct dentry *dentry);
 	int (*rmdir)(struct inode *dir, struct dentry *dentry);
 	/* flags: RENAME_NOREPLACE was checked; RENAME_EXCHANGE is left. */
-	int (*rename)(struct inode *odir, struct dentry *old, struct inode *ndir, struct dentry *new,
-		      unsigned flags);
+	int (*rename)(struct inode *odir, struct dentry *old, struct inode *ndir,
+		      struct dentry *new, unsigned flags);
 	int (*tmpfile)(struct inode *dir, uint32_t mode, struct inode **ret_inode);
 
 	/* The target in a buffer of FS_PATH_MAX: its length. */
@@ -89,10 +90,12 @@ struct inode_ops {
 	int (*getattr)(struct inode *inode, struct kstat *st); /* NULL: the inode's fields */
 	int (*setattr)(struct inode *inode, const struct iattr *attr);
 	long (*getxattr)(struct inode *inode, const char *name, void *buf, size_t size);
-	int (*setxattr)(struct inode *inode, const char *name, const void *val, size_t size, int flags);
+	int (*setxattr)(struct inode *inode, const char *name, const void *val, size_t size,
+			int flags);
 	long (*listxattr)(struct inode *inode, char *buf, size_t size);
 	int (*removexattr)(struct inode *inode, const char *name);
-	void (*evict)(struct inode *inode); /* last reference went: free what is the kind's, and itself */
+	void (*evict)(struct inode *inode); /* last reference went: free what is the kind's, and
+					       itself */
 };
 
 struct inode {
@@ -121,7 +124,8 @@ struct inode {
 };
 
 #define DENTRY_HASHED 1u
-#define DENTRY_PINNED 2u   /* an entry of memfs or of an upper layer: never dropped from the cache */
+#define DENTRY_PINNED 2u   /* an entry of memfs or of an upper layer: never dropped from the cache \
+			    */
 #define DENTRY_WHITEOUT 4u /* pinned and negative: hides a lower entry */
 #define DENTRY_LOWER 8u    /* the directory's lower layer has this name */
 #define DENTRY_MOUNT 16u   /* something is mounted here */
@@ -134,7 +138,7 @@ struct dentry {
 	unsigned flags;
 	uint32_t hash;
 	uint32_t name_len;
-	const char *name; /* own allocation, or inline_name */
+	const char *name;      /* own allocation, or inline_name */
 	struct dentry *parent; /* referenced; itself for a root */
 	struct inode *inode;   /* NULL: negative */
 	struct super *sb;
@@ -231,7 +235,8 @@ int inode_may_delete(const struct inode *dir, const struct inode *victim);
 int dcache_init(struct vfs *vfs);
 
 /* A negative, unhashed dentry with one reference; parent NULL: a root. NULL: out of arena. */
-struct dentry *dentry_create(struct super *sb, struct dentry *parent, const char *name, unsigned len);
+struct dentry *dentry_create(struct super *sb, struct dentry *parent, const char *name,
+			     unsigned len);
 struct dentry *dentry_ref(struct dentry *dentry);
 void dentry_unref(struct dentry *dentry);
 struct dentry *dcache_find(struct dentry *parent, const char *name, unsigned len);
@@ -242,8 +247,8 @@ void dentry_pin(struct dentry *dentry);
 void dentry_unpin(struct dentry *dentry);
 
 /*
- * The entry went away: a dentry that others use keeps its inode and leaves the tree, one that nobody
- * else uses stays as a negative entry.
+ * The entry went away: a dentry that others use keeps its inode and leaves the tree, one that
+ * nobody else uses stays as a negative entry.
  */
 void dentry_delete(struct dentry *dentry);
 
@@ -256,11 +261,13 @@ void dcache_drop_children(struct dentry *dir);
 bool dentry_is_below(const struct dentry *dentry, const struct dentry *ancestor);
 
 /* The child of that name, positive or negative; referenced. */
-int dentry_lookup(struct dentry *parent, const char *name, unsigned len, struct dentry **ret_dentry);
+int dentry_lookup(struct dentry *parent, const char *name, unsigned len,
+		  struct dentry **ret_dentry);
 
 /* ---- mount.c ---- */
 
-int mount_add(struct super *sb, struct dentry *root, const struct path *at, struct mount **ret_mount);
+int mount_add(struct super *sb, struct dentry *root, const struct path *at,
+	      struct mount **ret_mount);
 struct mount *mount_ref(struct mount *mnt);
 void mount_unref(struct mount *mnt);
 struct mount *mount_at(const struct path *at); /* NULL: nothing mounted */
@@ -272,8 +279,8 @@ static inline bool path_equal(struct path a, struct path b)
 }
 
 /*
- * Writes the path's name as seen from root into the end of buf; returns its start, or NULL when it is
- * too long.  " (deleted)" and "(unreachable)" as Linux has them.
+ * Writes the path's name as seen from root into the end of buf; returns its start, or NULL when it
+ * is too long.  " (deleted)" and "(unreachable)" as Linux has them.
  */
 char *path_print(struct path path, struct path root, char *buf, unsigned size);
 
@@ -282,12 +289,12 @@ char *path_print(struct path path, struct path root, char *buf, unsigned size);
 #define LOOKUP_FOLLOW 1u
 #define LOOKUP_DIRECTORY 2u
 #define LOOKUP_EMPTY 4u
-#define LOOKUP_NO_SYMLINKS 8u    /* openat2 */
+#define LOOKUP_NO_SYMLINKS 8u /* openat2 */
 #define LOOKUP_NO_MAGICLINKS 16u
 #define LOOKUP_NO_XDEV 32u
 #define LOOKUP_BENEATH 64u
 #define LOOKUP_IN_ROOT 128u
-#define LOOKUP_REAL_IDS 256u     /* access(2) */
+#define LOOKUP_REAL_IDS 256u /* access(2) */
 
 int path_lookup(int dirfd, const char *name, unsigned flags, struct path *ret_path);
 int path_lookup_at(struct path base, const char *name, unsigned flags, struct path *ret_path);
@@ -331,8 +338,8 @@ struct dirent_sink {
 	bool kernel;     /* user_buf is libOS memory */
 	int error;       /* -EFAULT */
 };
-bool dirent_add(struct dirent_sink *sink, const char *name, unsigned len, uint64_t ino, uint64_t next_off,
-		unsigned char type);
+bool dirent_add(struct dirent_sink *sink, const char *name, unsigned len, uint64_t ino,
+		uint64_t next_off, unsigned char type);
 
 /* Seeking for files with inode->size. */
 int64_t generic_lseek(struct file *file, int64_t off, int whence, uint64_t size);
@@ -359,6 +366,6 @@ void fifo_evict(struct inode *inode);
 int hostfile_tty_open(struct file *file);
 
 /* locks.c */
-void locks_file_closed(struct file *file);   /* last reference: its flock goes */
-void locks_fd_closed(struct file *file);     /* an fd of the current process: its fcntl locks go */
+void locks_file_closed(struct file *file); /* last reference: its flock goes */
+void locks_fd_closed(struct file *file);   /* an fd of the current process: its fcntl locks go */
 void locks_inode_evict(struct inode *inode);

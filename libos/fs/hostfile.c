@@ -373,7 +373,8 @@ int vfs_stdio_open(struct fdtable *table)
 
 		if (flags < 0)
 			continue;
-		err = hostfile_create(fd, access[flags & O_ACCMODE] | ((unsigned)flags & O_APPEND), &file);
+		err = hostfile_create(fd, access[flags & O_ACCMODE] | ((unsigned)flags & O_APPEND),
+				      &file);
 		if (err)
 			return err;
 		err = fdtable_set(table, fd, file);

@@ -1,9 +1,9 @@
 /*
  * hostfs.c - volumes: a directory or file of the host, used as it is.
  *
- * Every call goes to the host, below a descriptor of a detached mount that maps the owner's ids to the
- * instance's (apps/launcher/volume.c).  Others change the same files, so entries are looked at again
- * at every use.  Devices, FIFOs and sockets of the host are shown but not opened.
+ * Every call goes to the host, below a descriptor of a detached mount that maps the owner's ids to
+ * the instance's (apps/launcher/volume.c).  Others change the same files, so entries are looked at
+ * again at every use.  Devices, FIFOs and sockets of the host are shown but not opened.
  */
 #include <errno.h>
 #include <string.h>
@@ -132,7 +132,8 @@ static bool hostfs_revalidate(struct dentry *dentry)
 	arena_free(path);
 	if (err != 0 || dentry->inode == NULL)
 		return err != 0 && dentry->inode == NULL;
-	if (st.st_ino != dentry->inode->ino || (st.st_mode & S_IFMT) != (dentry->inode->mode & S_IFMT))
+	if (st.st_ino != dentry->inode->ino ||
+	    (st.st_mode & S_IFMT) != (dentry->inode->mode & S_IFMT))
 		return false;
 	attrs_take(dentry->inode, &st);
 	return true;
@@ -148,7 +149,8 @@ static int entry_made(struct inode *dir, struct dentry *dentry, long err)
 	return take_child(dir, dentry);
 }
 
-static int hostfs_create_file(struct inode *dir, struct dentry *dentry, uint32_t mode, uint64_t rdev)
+static int hostfs_create_file(struct inode *dir, struct dentry *dentry, uint32_t mode,
+			      uint64_t rdev)
 {
 	char *path = child_path(dir, dentry);
 	long fd;
@@ -156,9 +158,10 @@ static int hostfs_create_file(struct inode *dir, struct dentry *dentry, uint32_t
 	(void)rdev;
 	if (path == NULL)
 		return -ENAMETOOLONG;
-	fd = S_ISREG(mode) ? host_openat(dir->sb->host_fd, path,
-					 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 07777) :
-			     -EPERM; /* no devices, FIFOs or sockets on the host */
+	fd = S_ISREG(mode) ?
+		     host_openat(dir->sb->host_fd, path,
+				 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 07777) :
+		     -EPERM; /* no devices, FIFOs or sockets on the host */
 	arena_free(path);
 	if (fd >= 0)
 		host_close((int)fd);
@@ -168,7 +171,8 @@ static int hostfs_create_file(struct inode *dir, struct dentry *dentry, uint32_t
 static int hostfs_mkdir(struct inode *dir, struct dentry *dentry, uint32_t mode)
 {
 	char *path = child_path(dir, dentry);
-	long err = path != NULL ? host_mkdirat(dir->sb->host_fd, path, mode & 07777) : -ENAMETOOLONG;
+	long err =
+		path != NULL ? host_mkdirat(dir->sb->host_fd, path, mode & 07777) : -ENAMETOOLONG;
 
 	arena_free(path);
 	return entry_made(dir, dentry, err);
@@ -272,7 +276,7 @@ static int hostfs_getattr(struct inode *inode, struct kstat *ret_st)
 {
 	struct host_node *node = &host_inode_of(inode)->node;
 	struct stat st;
-	int err = node->fd >= 0 ? host_node_fstat(node, &st) :
+	int err = node->fd >= 0      ? host_node_fstat(node, &st) :
 		  node->path != NULL ? host_node_stat(node->root_fd, node->path, &st) :
 				       -ENOENT;
 
@@ -280,19 +284,19 @@ static int hostfs_getattr(struct inode *inode, struct kstat *ret_st)
 		attrs_take(inode, &st);
 	else if (node->path != NULL)
 		return err;
-	*ret_st = (struct kstat){ .dev = inode->dev,
-				  .ino = inode->ino,
-				  .mode = inode->mode,
-				  .nlink = inode->nlink,
-				  .uid = inode->uid,
-				  .gid = inode->gid,
-				  .rdev = inode->rdev,
-				  .size = inode->size,
-				  .blocks = inode->blocks,
-				  .blksize = 4096,
-				  .atime = inode->atime,
-				  .mtime = inode->mtime,
-				  .ctime = inode->ctime };
+	*ret_st = (struct kstat){.dev = inode->dev,
+				 .ino = inode->ino,
+				 .mode = inode->mode,
+				 .nlink = inode->nlink,
+				 .uid = inode->uid,
+				 .gid = inode->gid,
+				 .rdev = inode->rdev,
+				 .size = inode->size,
+				 .blocks = inode->blocks,
+				 .blksize = 4096,
+				 .atime = inode->atime,
+				 .mtime = inode->mtime,
+				 .ctime = inode->ctime};
 	return 0;
 }
 
@@ -316,7 +320,7 @@ static unsigned host_id(uint32_t id)
 static int hostfs_setattr(struct inode *inode, const struct iattr *attr)
 {
 	struct host_node *node = &host_inode_of(inode)->node;
-	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+	struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
 	long err = 0;
 
 	if (node->path == NULL)
@@ -420,7 +424,8 @@ static int hostfs_map_extent(struct file *file, uint64_t off, uint64_t len, int 
 {
 	(void)prot;
 	(void)shared;
-	*ret_extent = (struct map_extent){ .host_fd = node_of(file)->fd, .host_off = off, .len = len };
+	*ret_extent =
+		(struct map_extent){.host_fd = node_of(file)->fd, .host_off = off, .len = len};
 	return 0;
 }
 
@@ -537,7 +542,7 @@ static int hostfs_statfs(struct super *sb, struct statfs *st)
 	return (int)host_fstatfs(sb->host_fd, st);
 }
 
-static const struct super_ops hostfs_super_ops = { .statfs = hostfs_statfs };
+static const struct super_ops hostfs_super_ops = {.statfs = hostfs_statfs};
 
 int hostfs_create(int host_fd, bool readonly, struct super **ret_sb, struct dentry **ret_root)
 {

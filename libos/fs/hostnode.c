@@ -78,7 +78,8 @@ int host_node_open(struct host_node *node, bool writable)
 	}
 	if (!node->path)
 		return -ESTALE;
-	fd = host_openat(node->root_fd, node->path, (writable ? O_RDWR : O_RDONLY) | HOST_OPEN_FLAGS, 0);
+	fd = host_openat(node->root_fd, node->path,
+			 (writable ? O_RDWR : O_RDONLY) | HOST_OPEN_FLAGS, 0);
 	if (fd == -ELOOP)
 		return -ESTALE;
 	if (fd < 0)
@@ -146,7 +147,8 @@ static ssize_t node_transfer(struct host_node *node, struct uio *uio, uint64_t o
 
 		if (!uio->kernel && !user_range_ok(ptr, n))
 			return done ? done : -EFAULT;
-		got = write ? host_pwrite(node->fd, ptr, n, off) : host_pread(node->fd, ptr, n, off);
+		got = write ? host_pwrite(node->fd, ptr, n, off) :
+			      host_pread(node->fd, ptr, n, off);
 		if (got < 0)
 			return done ? done : got;
 		uio_advance(uio, (size_t)got);

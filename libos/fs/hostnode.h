@@ -19,7 +19,7 @@ struct host_node {
 	bool writable;  /* fd can write */
 	bool cacheable; /* may stay open a while when nobody uses it */
 	unsigned opens;
-	char *path;     /* relative to root_fd, "." for that itself; NULL: it has no name any more */
+	char *path; /* relative to root_fd, "." for that itself; NULL: it has no name any more */
 	struct list idle;
 };
 

@@ -157,7 +157,8 @@ int inode_permission_as(const struct inode *inode, int mask, uint32_t uid, uint3
 {
 	const struct creds *creds = &current()->process->creds;
 
-	return mode_check(inode, mask, uid, gid == inode->gid || in_groups(creds, inode->gid, true));
+	return mode_check(inode, mask, uid,
+			  gid == inode->gid || in_groups(creds, inode->gid, true));
 }
 
 int inode_permission(const struct inode *inode, int mask)

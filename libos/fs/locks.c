@@ -2,8 +2,8 @@
  * locks.c - advisory locks: flock(2), and fcntl(2)'s by process and by open file.
  *
  * All locks of a file hang at its inode; an owner is an open file (flock, OFD locks) or a process
- * (POSIX locks).  Waiters sleep on the inode's queue and look again.  Circles of waiting processes are
- * not looked for (EDEADLK): they wait until a signal comes.
+ * (POSIX locks).  Waiters sleep on the inode's queue and look again.  Circles of waiting processes
+ * are not looked for (EDEADLK): they wait until a signal comes.
  */
 #include "libos/fs/locks.h"
 
@@ -64,8 +64,7 @@ static struct lock *find_conflict(struct lock_state *state, const struct lock *w
 {
 	struct list *pos;
 
-	list_for_each(pos, &state->locks)
-	{
+	list_for_each(pos, &state->locks) {
 		struct lock *have = list_entry(pos, struct lock, node);
 
 		if (conflicts(have, want))
@@ -94,13 +93,12 @@ static int cut_owned(struct lock_state *state, const struct lock *cut)
 {
 	struct list *pos, *tmp;
 
-	list_for_each_safe(pos, tmp, &state->locks)
-	{
+	list_for_each_safe(pos, tmp, &state->locks) {
 		struct lock *have = list_entry(pos, struct lock, node);
 		struct lock *tail;
 
-		if (have->owner != cut->owner || have->kind != cut->kind || have->end < cut->start ||
-		    cut->end < have->start)
+		if (have->owner != cut->owner || have->kind != cut->kind ||
+		    have->end < cut->start || cut->end < have->start)
 			continue;
 		if (have->start < cut->start && have->end > cut->end) {
 			tail = lock_copy(have);
@@ -163,7 +161,7 @@ static int lock_release(struct inode *inode, const struct lock *what)
 int locks_flock(struct file *file, int operation)
 {
 	bool wait = (operation & LOCK_NB) == 0;
-	struct lock want = { .kind = LOCK_KIND_FLOCK, .owner = file, .end = UINT64_MAX };
+	struct lock want = {.kind = LOCK_KIND_FLOCK, .owner = file, .end = UINT64_MAX};
 	int err;
 
 	if (file->inode == NULL)
@@ -188,7 +186,8 @@ int locks_flock(struct file *file, int operation)
 
 /* ---- fcntl ---- */
 
-static int flock_range(struct file *file, const struct flock *fl, uint64_t *ret_start, uint64_t *ret_end)
+static int flock_range(struct file *file, const struct flock *fl, uint64_t *ret_start,
+		       uint64_t *ret_end)
 {
 	int64_t base = 0, start;
 
@@ -222,7 +221,8 @@ static int flock_check(const struct file *file, const struct flock *fl)
 		return -EBADF;
 	if (fl->l_type == F_WRLCK && mode == O_RDONLY)
 		return -EBADF;
-	return fl->l_type == F_RDLCK || fl->l_type == F_WRLCK || fl->l_type == F_UNLCK ? 0 : -EINVAL;
+	return fl->l_type == F_RDLCK || fl->l_type == F_WRLCK || fl->l_type == F_UNLCK ? 0 :
+											 -EINVAL;
 }
 
 static void flock_describe(struct flock *fl, const struct lock *lock)
@@ -236,7 +236,8 @@ static void flock_describe(struct flock *fl, const struct lock *lock)
 
 static int lock_query(struct file *file, const struct lock *want, struct flock *fl)
 {
-	struct lock *have = file->inode->locks != NULL ? find_conflict(file->inode->locks, want) : NULL;
+	struct lock *have =
+		file->inode->locks != NULL ? find_conflict(file->inode->locks, want) : NULL;
 
 	if (have == NULL)
 		fl->l_type = F_UNLCK;
@@ -248,10 +249,10 @@ static int lock_query(struct file *file, const struct lock *want, struct flock *
 int locks_fcntl(struct file *file, int cmd, struct flock *fl)
 {
 	bool ofd = cmd == F_OFD_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW;
-	struct lock want = { .kind = ofd ? LOCK_KIND_OFD : LOCK_KIND_POSIX,
-			     .owner = ofd ? (const void *)file : (const void *)current()->process,
-			     .pid = current()->process->pid,
-			     .exclusive = fl->l_type == F_WRLCK };
+	struct lock want = {.kind = ofd ? LOCK_KIND_OFD : LOCK_KIND_POSIX,
+			    .owner = ofd ? (const void *)file : (const void *)current()->process,
+			    .pid = current()->process->pid,
+			    .exclusive = fl->l_type == F_WRLCK};
 	int err;
 
 	if (file->inode == NULL)
@@ -276,7 +277,7 @@ int locks_fcntl(struct file *file, int cmd, struct flock *fl)
 
 static void release_all(struct inode *inode, enum lock_kind kind, const void *owner)
 {
-	const struct lock all = { .kind = kind, .owner = owner, .end = UINT64_MAX };
+	const struct lock all = {.kind = kind, .owner = owner, .end = UINT64_MAX};
 
 	if (inode != NULL)
 		lock_release(inode, &all);

@@ -35,8 +35,8 @@ static bool sink_put(struct dirent_sink *sink, const void *rec, unsigned reclen)
 	return true;
 }
 
-bool dirent_add(struct dirent_sink *sink, const char *name, unsigned len, uint64_t ino, uint64_t next_off,
-		unsigned char type)
+bool dirent_add(struct dirent_sink *sink, const char *name, unsigned len, uint64_t ino,
+		uint64_t next_off, unsigned char type)
 {
 	/* getdents64: ino off reclen type name; getdents: ino off reclen name ... type */
 	uint64_t rec[(24 + FS_NAME_MAX + 8) / 8];

@@ -1,6 +1,6 @@
 /*
- * memfile.c - the bytes of regular files in memory; those of an overlay's lower layer until the first
- * write.
+ * memfile.c - the bytes of regular files in memory; those of an overlay's lower layer until the
+ * first write.
  */
 #include <errno.h>
 #include <string.h>
@@ -153,7 +153,8 @@ int mem_truncate(struct mem_inode *mi, uint64_t size)
 	if (size < old) {
 		/* blocks that a mapping may still show must not be given to another file */
 		if (mi->mapped)
-			store_map_move(&mi->map, (uint32_t)((size + STORE_BLOCK - 1) >> STORE_BLOCK_SHIFT),
+			store_map_move(&mi->map,
+				       (uint32_t)((size + STORE_BLOCK - 1) >> STORE_BLOCK_SHIFT),
 				       &mi->dead);
 		store_map_punch(store, &mi->map, size, UINT64_MAX - size);
 	}

@@ -235,7 +235,7 @@ int mem_rmdir(struct inode *dir, struct dentry *dentry)
 static int rename_exchange(struct inode *odir, struct dentry *old, struct inode *ndir,
 			   struct dentry *new)
 {
-	unsigned old_lower = old->flags & DENTRY_LOWER, new_lower = new->flags & DENTRY_LOWER;
+	unsigned old_lower = old->flags & DENTRY_LOWER, new_lower = new->flags &DENTRY_LOWER;
 	bool old_dir = S_ISDIR(old->inode->mode), new_dir = S_ISDIR(new->inode->mode);
 
 	overlay_make_upper(old->inode);
@@ -280,7 +280,7 @@ int mem_rename(struct inode *odir, struct dentry *old, struct inode *ndir, struc
 	char old_name[FS_NAME_MAX + 1];
 	struct dentry *old_parent = old->parent;
 	unsigned old_len = old->name_len;
-	unsigned old_lower = old->flags & DENTRY_LOWER, new_lower = new->flags & DENTRY_LOWER;
+	unsigned old_lower = old->flags & DENTRY_LOWER, new_lower = new->flags &DENTRY_LOWER;
 	bool is_dir = S_ISDIR(old->inode->mode);
 	int err;
 
@@ -369,7 +369,8 @@ int mem_getattr(struct inode *inode, struct kstat *st)
 	st->rdev = inode->rdev;
 	st->size = inode->size;
 	st->blocks = mi->has_lower && (mi->data_lower || !S_ISREG(inode->mode)) ?
-			     inode->blocks : (uint64_t)mi->map.blocks * (STORE_BLOCK / 512);
+			     inode->blocks :
+			     (uint64_t)mi->map.blocks * (STORE_BLOCK / 512);
 	st->blksize = 4096;
 	st->atime = inode->atime;
 	st->mtime = inode->mtime;

@@ -1,6 +1,6 @@
 /*
- * memfs.h - inodes whose attributes live in the arena: memfs, and the overlay, which is a memfs whose
- * directories and files may have something of the host's below them.
+ * memfs.h - inodes whose attributes live in the arena: memfs, and the overlay, which is a memfs
+ * whose directories and files may have something of the host's below them.
  */
 #pragma once
 
@@ -21,16 +21,16 @@ struct mem_inode {
 	struct store_map dead; /* blocks cut off while someone may have them mapped */
 	char *target;          /* symbolic link */
 	struct list xattrs;
-	unsigned opens;        /* open files of a regular file */
-	bool mapped;           /* by someone since it was last closed by everyone */
+	unsigned opens; /* open files of a regular file */
+	bool mapped;    /* by someone since it was last closed by everyone */
 
 	/* Overlay. A memfs inode is `upper` with no lower. */
-	bool upper;            /* attributes are ours: the host's are not looked at again */
-	bool data_lower;       /* regular: the bytes are still the lower file's */
-	bool has_lower;        /* lower is valid: file's data, or directory to merge with */
+	bool upper;      /* attributes are ours: the host's are not looked at again */
+	bool data_lower; /* regular: the bytes are still the lower file's */
+	bool has_lower;  /* lower is valid: file's data, or directory to merge with */
 	struct host_node lower;
-	uint64_t checked_ns;   /* attributes of a lower inode: when read */
-	struct dentry *alias;  /* while not upper: the one name of it */
+	uint64_t checked_ns;  /* attributes of a lower inode: when read */
+	struct dentry *alias; /* while not upper: the one name of it */
 };
 
 static inline struct mem_inode *mem_inode_of(struct inode *inode)

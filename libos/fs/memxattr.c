@@ -1,5 +1,6 @@
 /*
- * memxattr.c - extended attributes of files in memory: user.*, and trusted.* and security.* for root.
+ * memxattr.c - extended attributes of files in memory: user.*, and trusted.* and security.* for
+ * root.
  */
 #include <errno.h>
 #include <string.h>

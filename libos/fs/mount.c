@@ -7,7 +7,8 @@
 #include "libos/arena.h"
 #include "libos/fs/fs.h"
 
-int mount_add(struct super *sb, struct dentry *root, const struct path *at, struct mount **ret_mount)
+int mount_add(struct super *sb, struct dentry *root, const struct path *at,
+	      struct mount **ret_mount)
 {
 	struct vfs *vfs = vfs_get();
 	struct mount *mnt = arena_zalloc(sizeof(*mnt));

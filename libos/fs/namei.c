@@ -1,8 +1,8 @@
 /*
  * namei.c - from a path to a place: the walk (path_resolution(7)).
  *
- * The walk goes over all components but the last; whoever called decides what the last one means, and
- * when that is a symbolic link to be followed, the walk goes on with the link's text.
+ * The walk goes over all components but the last; whoever called decides what the last one means,
+ * and when that is a symbolic link to be followed, the walk goes on with the link's text.
  */
 #include "libos/fs/namei.h"
 
@@ -31,8 +31,7 @@ static int walk_start(struct walk *w, int dirfd, const char *name)
 		file = fd_get(dirfd);
 		if (!file)
 			return -EBADF;
-		if (!file->path.dentry ||
-		    (*name && !S_ISDIR(file->path.dentry->inode->mode)))
+		if (!file->path.dentry || (*name && !S_ISDIR(file->path.dentry->inode->mode)))
 			return *name ? -ENOTDIR : -ENOENT;
 		w->cur = path_ref(file->path);
 	}

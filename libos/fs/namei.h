@@ -14,9 +14,9 @@ struct walk {
 	unsigned flags;   /* LOOKUP_* */
 	unsigned nr_links;
 	unsigned nr_bufs;
-	const char *last; /* not NUL-terminated; points into the caller's path or bufs[] */
+	const char *last;  /* not NUL-terminated; points into the caller's path or bufs[] */
 	unsigned last_len; /* 0: the path was "/" or ended in a link to "/" */
-	int last_dots;    /* 1: "." or nothing, 2: "..", 0: a name */
+	int last_dots;     /* 1: "." or nothing, 2: "..", 0: a name */
 	bool trailing_slash;
 	const char *rest[FS_LINKS_MAX]; /* what follows each link that is being walked */
 	char *bufs[FS_LINKS_MAX];
@@ -32,5 +32,6 @@ int walk_path(struct walk *w, const char *p);
 /* The child of cur, what is mounted on it included; negative ones too; referenced. */
 int walk_child(struct walk *w, const char *name, unsigned len, struct path *ret_path);
 
-/* Follows a link found in cur: NULL text: cur is where it leads; else walk_path(text) comes next. */
+/* Follows a link found in cur: NULL text: cur is where it leads; else walk_path(text) comes next.
+ */
 int walk_link(struct walk *w, struct path link, const char **ret_text);

@@ -200,9 +200,10 @@ static int open_tmpfile(int dirfd, const char *name, const struct open_how_k *ho
 	if (!err && !dir_inode->ops->tmpfile)
 		err = -EOPNOTSUPP;
 	if (!err)
-		err = dir_inode->ops->tmpfile(
-			dir_inode, S_IFREG | (how->mode & 07777 & ~current()->process->fs->umask),
-			&inode);
+		err = dir_inode->ops->tmpfile(dir_inode,
+					      S_IFREG | (how->mode & 07777 &
+							 ~current()->process->fs->umask),
+					      &inode);
 	if (!err) {
 		inode->linkable = !(how->flags & O_EXCL);
 		fmt_print(text, sizeof(text), "#%lu", (unsigned long)inode->ino);

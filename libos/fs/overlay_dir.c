@@ -1,9 +1,9 @@
 /*
  * overlay_dir.c - reading merged directories.
  *
- * A directory without upper entries is read straight from the host, positions included.  A merged one
- * is listed once when it is read from its beginning, as overlayfs does, and a position is an index
- * into that list: so positions stay true whatever is created and removed in between.
+ * A directory without upper entries is read straight from the host, positions included.  A merged
+ * one is listed once when it is read from its beginning, as overlayfs does, and a position is an
+ * index into that list: so positions stay true whatever is created and removed in between.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -32,10 +32,10 @@ struct dir_list {
 
 /* Per open file. */
 struct overlay_dir {
-	bool merged;         /* list is valid */
-	bool host_open;      /* holds lower open: the descriptor is this file's own */
+	bool merged;    /* list is valid */
+	bool host_open; /* holds lower open: the descriptor is this file's own */
 	int host_fd;
-	uint64_t host_pos;   /* where the host's descriptor stands */
+	uint64_t host_pos; /* where the host's descriptor stands */
 	struct dir_list list;
 };
 

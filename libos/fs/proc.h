@@ -1,8 +1,8 @@
 /*
  * proc.h - file trees whose contents are made when they are read: /proc and /sys.
  *
- * A tree is static tables of entries; directories of processes, threads and descriptors are filled in
- * by functions.
+ * A tree is static tables of entries; directories of processes, threads and descriptors are filled
+ * in by functions.
  */
 #pragma once
 

@@ -184,17 +184,19 @@ static int show_maps(const struct proc_object *object, struct strbuf *buf)
 		return -ESRCH;
 	if (process->mm == NULL)
 		return 0;
-	for (const struct vma *v = mm_find(process->mm, 0); v != NULL; v = mm_next(process->mm, v)) {
+	for (const struct vma *v = mm_find(process->mm, 0); v != NULL;
+	     v = mm_next(process->mm, v)) {
 		if (v->kind == VMA_HOST)
 			continue;
 		dev = ino = 0;
 		if (v->file != NULL)
 			vfs_file_id(v->file, &dev, &ino);
-		strbuf_add(buf, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %-10lu ", (unsigned long)v->start,
-			   (unsigned long)v->end, v->prot & PROT_READ ? 'r' : '-',
-			   v->prot & PROT_WRITE ? 'w' : '-', v->prot & PROT_EXEC ? 'x' : '-',
-			   v->flags & MAP_SHARED ? 's' : 'p', (unsigned long)v->off,
-			   (unsigned)(dev >> 8) & 0xfff, (unsigned)dev & 0xff, (unsigned long)ino);
+		strbuf_add(buf, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %-10lu ",
+			   (unsigned long)v->start, (unsigned long)v->end,
+			   v->prot & PROT_READ ? 'r' : '-', v->prot & PROT_WRITE ? 'w' : '-',
+			   v->prot & PROT_EXEC ? 'x' : '-', v->flags & MAP_SHARED ? 's' : 'p',
+			   (unsigned long)v->off, (unsigned)(dev >> 8) & 0xfff,
+			   (unsigned)dev & 0xff, (unsigned long)ino);
 		add_vma_name(buf, v);
 		strbuf_add(buf, "\n");
 	}
@@ -222,11 +224,14 @@ static void add_status_memory(struct strbuf *buf, const struct process *process)
 		return;
 	mm_stats_get(process->mm, &stats);
 	strbuf_add(buf, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t%8lu kB\n",
-		   (unsigned long)(stats.virt_bytes / 1024), (unsigned long)(stats.virt_bytes / 1024),
+		   (unsigned long)(stats.virt_bytes / 1024),
+		   (unsigned long)(stats.virt_bytes / 1024),
 		   (unsigned long)(stats.locked_bytes / 1024));
-	strbuf_add(buf, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", (unsigned long)rss, (unsigned long)rss);
+	strbuf_add(buf, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", (unsigned long)rss,
+		   (unsigned long)rss);
 	strbuf_add(buf, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\nVmSwap:\t%8lu kB\n",
-		   (unsigned long)(stats.data_bytes / 1024), (unsigned long)(stats.stack_bytes / 1024),
+		   (unsigned long)(stats.data_bytes / 1024),
+		   (unsigned long)(stats.stack_bytes / 1024),
 		   (unsigned long)(stats.exec_bytes / 1024), 0UL);
 }
 
@@ -251,12 +256,17 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 	signal_sets(process, &ignored, &caught);
 	strbuf_add(buf, "Threads:\t%u\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n",
 		   process->nr_tasks, (unsigned long)(task != NULL ? task->pending.set : 0),
-		   (unsigned long)process->pending.set, (unsigned long)(task != NULL ? task->blocked : 0));
+		   (unsigned long)process->pending.set,
+		   (unsigned long)(task != NULL ? task->blocked : 0));
 	caps = process->creds.euid == 0 ? 0x1ffffffffffUL : 0;
-	strbuf_add(buf, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", (unsigned long)ignored, (unsigned long)caught);
-	strbuf_add(buf, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n",
-		   0UL, (unsigned long)caps, (unsigned long)caps, (unsigned long)caps, 0UL);
-	strbuf_add(buf, "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t%x\nCpus_allowed_list:\t0-%u\n",
+	strbuf_add(buf, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", (unsigned long)ignored,
+		   (unsigned long)caught);
+	strbuf_add(
+		buf,
+		"CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n",
+		0UL, (unsigned long)caps, (unsigned long)caps, (unsigned long)caps, 0UL);
+	strbuf_add(buf,
+		   "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t%x\nCpus_allowed_list:\t0-%u\n",
 		   (1U << instance()->boot->nr_vcpus) - 1, instance()->boot->nr_vcpus - 1);
 	return 0;
 }
@@ -270,7 +280,7 @@ static int show_stat(const struct proc_object *object, struct strbuf *buf)
 {
 	const struct process *process = proc_process(object);
 	const struct task *task = proc_task(object);
-	struct mm_stats stats = { 0 };
+	struct mm_stats stats = {0};
 	uint64_t ignored, caught, cpu_ns;
 
 	if (process == NULL)
@@ -278,41 +288,47 @@ static int show_stat(const struct proc_object *object, struct strbuf *buf)
 	if (process->mm != NULL)
 		mm_stats_get(process->mm, &stats);
 	signal_sets(process, &ignored, &caught);
-	cpu_ns = object->tid != 0 && task != NULL ? cputime_of_task(task) : cputime_of_process(process);
+	cpu_ns = object->tid != 0 && task != NULL ? cputime_of_task(task) :
+						    cputime_of_process(process);
 	strbuf_add(buf, "%d (%s) %c %d %d %d 0 %d 0 0 0 0 0 %lu 0 %lu 0 %d %d %u 0 %lu %lu %lu",
 		   object->tid != 0 ? object->tid : process->pid, task != NULL ? task->comm : "",
 		   state_letter(process, task), parent_pid(process), process->pgid, process->sid,
 		   instance()->foreground_pgid, (unsigned long)since_boot_ticks(cpu_ns),
 		   (unsigned long)since_boot_ticks(process->child_run_ns), 20 + process->nice,
-		   process->nice, process->nr_tasks, (unsigned long)since_boot_ticks(process->started_ns),
+		   process->nice, process->nr_tasks,
+		   (unsigned long)since_boot_ticks(process->started_ns),
 		   (unsigned long)stats.virt_bytes,
 		   (unsigned long)(meminfo_process_rss(process) / ABI_PAGE_SIZE));
-	strbuf_add(buf, " 18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 %d 0 0 0 0 0 0 0 0 %lu %lu %lu %lu %u\n",
-		   (unsigned long)process->pending.set, (unsigned long)(task != NULL ? task->blocked : 0),
-		   (unsigned long)ignored, (unsigned long)caught, process->exit_signal,
-		   (unsigned long)process->arg_start, (unsigned long)process->arg_end,
-		   (unsigned long)process->env_start, (unsigned long)process->env_end,
-		   process->exit_status);
+	strbuf_add(
+		buf,
+		" 18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 %d 0 0 0 0 0 0 0 0 %lu %lu %lu %lu %u\n",
+		(unsigned long)process->pending.set,
+		(unsigned long)(task != NULL ? task->blocked : 0), (unsigned long)ignored,
+		(unsigned long)caught, process->exit_signal, (unsigned long)process->arg_start,
+		(unsigned long)process->arg_end, (unsigned long)process->env_start,
+		(unsigned long)process->env_end, process->exit_status);
 	return 0;
 }
 
 static int show_statm(const struct proc_object *object, struct strbuf *buf)
 {
 	const struct process *process = proc_process(object);
-	struct mm_stats stats = { 0 };
+	struct mm_stats stats = {0};
 
 	if (process == NULL)
 		return -ESRCH;
 	if (process->mm != NULL)
 		mm_stats_get(process->mm, &stats);
-	strbuf_add(buf, "%lu %lu 0 %lu 0 %lu 0\n", (unsigned long)(stats.virt_bytes / ABI_PAGE_SIZE),
+	strbuf_add(buf, "%lu %lu 0 %lu 0 %lu 0\n",
+		   (unsigned long)(stats.virt_bytes / ABI_PAGE_SIZE),
 		   (unsigned long)(meminfo_process_rss(process) / ABI_PAGE_SIZE),
 		   (unsigned long)(stats.exec_bytes / ABI_PAGE_SIZE),
 		   (unsigned long)((stats.data_bytes + stats.stack_bytes) / ABI_PAGE_SIZE));
 	return 0;
 }
 
-static void add_limit(struct strbuf *buf, const char *name, const struct rlimit *limit, const char *unit)
+static void add_limit(struct strbuf *buf, const char *name, const struct rlimit *limit,
+		      const char *unit)
 {
 	char soft[24] = "unlimited", hard[24] = "unlimited";
 
@@ -329,22 +345,22 @@ static int show_limits(const struct proc_object *object, struct strbuf *buf)
 		char name[28];
 		char unit[12];
 	} names[] = {
-		[RLIMIT_CPU] = { "Max cpu time", "seconds" },
-		[RLIMIT_FSIZE] = { "Max file size", "bytes" },
-		[RLIMIT_DATA] = { "Max data size", "bytes" },
-		[RLIMIT_STACK] = { "Max stack size", "bytes" },
-		[RLIMIT_CORE] = { "Max core file size", "bytes" },
-		[RLIMIT_RSS] = { "Max resident set", "bytes" },
-		[RLIMIT_NPROC] = { "Max processes", "processes" },
-		[RLIMIT_NOFILE] = { "Max open files", "files" },
-		[RLIMIT_MEMLOCK] = { "Max locked memory", "bytes" },
-		[RLIMIT_AS] = { "Max address space", "bytes" },
-		[RLIMIT_LOCKS] = { "Max file locks", "locks" },
-		[RLIMIT_SIGPENDING] = { "Max pending signals", "signals" },
-		[RLIMIT_MSGQUEUE] = { "Max msgqueue size", "bytes" },
-		[RLIMIT_NICE] = { "Max nice priority", "" },
-		[RLIMIT_RTPRIO] = { "Max realtime priority", "" },
-		[RLIMIT_RTTIME] = { "Max realtime timeout", "us" },
+		[RLIMIT_CPU] = {"Max cpu time", "seconds"},
+		[RLIMIT_FSIZE] = {"Max file size", "bytes"},
+		[RLIMIT_DATA] = {"Max data size", "bytes"},
+		[RLIMIT_STACK] = {"Max stack size", "bytes"},
+		[RLIMIT_CORE] = {"Max core file size", "bytes"},
+		[RLIMIT_RSS] = {"Max resident set", "bytes"},
+		[RLIMIT_NPROC] = {"Max processes", "processes"},
+		[RLIMIT_NOFILE] = {"Max open files", "files"},
+		[RLIMIT_MEMLOCK] = {"Max locked memory", "bytes"},
+		[RLIMIT_AS] = {"Max address space", "bytes"},
+		[RLIMIT_LOCKS] = {"Max file locks", "locks"},
+		[RLIMIT_SIGPENDING] = {"Max pending signals", "signals"},
+		[RLIMIT_MSGQUEUE] = {"Max msgqueue size", "bytes"},
+		[RLIMIT_NICE] = {"Max nice priority", ""},
+		[RLIMIT_RTPRIO] = {"Max realtime priority", ""},
+		[RLIMIT_RTTIME] = {"Max realtime timeout", "us"},
 	};
 	const struct process *process = proc_process(object);
 
@@ -358,9 +374,10 @@ static int show_limits(const struct proc_object *object, struct strbuf *buf)
 
 /* ---- mounts ---- */
 
-static void add_mount(struct strbuf *buf, const struct mount *mnt, const struct path *root, bool info)
+static void add_mount(struct strbuf *buf, const struct mount *mnt, const struct path *root,
+		      bool info)
 {
-	struct path at = { (struct mount *)(uintptr_t)mnt, mnt->root };
+	struct path at = {(struct mount *)(uintptr_t)mnt, mnt->root};
 	const char *mode = mnt->readonly || mnt->sb->readonly ? "ro" : "rw";
 	char path[512];
 	const char *name = path_print(at, *root, path, sizeof(path));
@@ -369,10 +386,12 @@ static void add_mount(struct strbuf *buf, const struct mount *mnt, const struct 
 		return;
 	if (info)
 		strbuf_add(buf, "%d %d %u:%u / %s %s,relatime - %s %s %s\n", mnt->id,
-			   mnt->parent != NULL ? mnt->parent->id : 0, (unsigned)(mnt->sb->dev >> 8) & 0xfff,
-			   (unsigned)mnt->sb->dev & 0xff, name, mode, mnt->sb->fstype, mnt->sb->source, mode);
+			   mnt->parent != NULL ? mnt->parent->id : 0,
+			   (unsigned)(mnt->sb->dev >> 8) & 0xfff, (unsigned)mnt->sb->dev & 0xff,
+			   name, mode, mnt->sb->fstype, mnt->sb->source, mode);
 	else
-		strbuf_add(buf, "%s %s %s %s,relatime 0 0\n", mnt->sb->source, name, mnt->sb->fstype, mode);
+		strbuf_add(buf, "%s %s %s %s,relatime 0 0\n", mnt->sb->source, name,
+			   mnt->sb->fstype, mode);
 }
 
 static int show_mount_table(const struct proc_object *object, struct strbuf *buf, bool info)
@@ -484,7 +503,8 @@ static struct file *object_file(const struct proc_object *object)
 {
 	const struct process *process = proc_process(object);
 
-	return process != NULL && process->files != NULL ? fd_get_from(process->files, object->fd) : NULL;
+	return process != NULL && process->files != NULL ? fd_get_from(process->files, object->fd) :
+							   NULL;
 }
 
 static int link_fd(const struct proc_object *object, char *buf)
@@ -494,7 +514,8 @@ static int link_fd(const struct proc_object *object, char *buf)
 	return file != NULL ? vfs_file_path(file, buf, FS_PATH_MAX) : -ENOENT;
 }
 
-/* Leads to the file itself, even if its name has gone; objects without a place are opened by name. */
+/* Leads to the file itself, even if its name has gone; objects without a place are opened by name.
+ */
 static int follow_fd(const struct proc_object *object, struct path *ret_path)
 {
 	const struct file *file = object_file(object);
@@ -514,19 +535,24 @@ static int show_fdinfo(const struct proc_object *object, struct strbuf *buf)
 	if (file == NULL)
 		return -ENOENT;
 	strbuf_add(buf, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%d\n", (unsigned long)file->pos,
-		   file->flags | (fd_cloexec_from(proc_process(object)->files, object->fd) ? O_CLOEXEC : 0),
+		   file->flags |
+			   (fd_cloexec_from(proc_process(object)->files, object->fd) ? O_CLOEXEC :
+										       0),
 		   file->path.mnt != NULL ? file->path.mnt->id : 0);
 	return 0;
 }
 
-static const struct proc_entry fd_entry = { .name = "",
-					    .mode = S_IFLNK | 0700,
-					    .readlink = link_fd,
-					    .follow = follow_fd };
-static const struct proc_entry fdinfo_entry = { .name = "", .mode = S_IFREG | 0444, .show = show_fdinfo };
+static const struct proc_entry fd_entry = {.name = "",
+					   .mode = S_IFLNK | 0700,
+					   .readlink = link_fd,
+					   .follow = follow_fd};
+static const struct proc_entry fdinfo_entry = {.name = "",
+					       .mode = S_IFREG | 0444,
+					       .show = show_fdinfo};
 
 static const struct proc_entry *find_fd_as(const struct proc_object *object, int number,
-					   struct proc_object *ret_child, const struct proc_entry *entry)
+					   struct proc_object *ret_child,
+					   const struct proc_entry *entry)
 {
 	*ret_child = *object;
 	ret_child->fd = number;
@@ -552,8 +578,8 @@ static int next_fd(const struct proc_object *object, int from)
 	return process != NULL && process->files != NULL ? fd_next(process->files, from) : -1;
 }
 
-static const struct proc_dir fd_dir = { .find = find_fd, .next = next_fd };
-static const struct proc_dir fdinfo_dir = { .find = find_fdinfo, .next = next_fd };
+static const struct proc_dir fd_dir = {.find = find_fd, .next = next_fd};
+static const struct proc_dir fdinfo_dir = {.find = find_fdinfo, .next = next_fd};
 
 /* ---- task ---- */
 
@@ -568,8 +594,7 @@ static int next_task(const struct proc_object *object, int from)
 
 	if (process == NULL)
 		return -1;
-	list_for_each(pos, &process->tasks)
-	{
+	list_for_each(pos, &process->tasks) {
 		int tid = list_entry(pos, struct task, process_node)->tid;
 
 		if (tid >= from && (best < 0 || tid < best))
@@ -578,31 +603,40 @@ static int next_task(const struct proc_object *object, int from)
 	return best;
 }
 
-static const struct proc_dir task_dir = { .find = find_task, .next = next_task };
+static const struct proc_dir task_dir = {.find = find_task, .next = next_task};
 
 #define PID_FILES                                                                                  \
-	{ .name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv },                                 \
-	{ .name = "cgroup", .mode = S_IFREG | 0444, .show = show_cgroup },                             \
-	{ .name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline },                           \
-	{ .name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm },            \
-	{ .name = "cwd", .mode = S_IFLNK | 0777, .readlink = link_cwd, .follow = follow_cwd },         \
-	{ .name = "environ", .mode = S_IFREG | 0400, .show = show_environ },                           \
-	{ .name = "exe", .mode = S_IFLNK | 0777, .readlink = link_exe },                               \
-	{ .name = "fd", .mode = S_IFDIR | 0500, .dir = &fd_dir },                                      \
-	{ .name = "fdinfo", .mode = S_IFDIR | 0555, .dir = &fdinfo_dir },                              \
-	{ .name = "limits", .mode = S_IFREG | 0444, .show = show_limits },                             \
-	{ .name = "maps", .mode = S_IFREG | 0444, .show = show_maps },                                 \
-	{ .name = "mountinfo", .mode = S_IFREG | 0444, .show = show_mountinfo },                       \
-	{ .name = "mounts", .mode = S_IFREG | 0444, .show = show_mounts },                             \
-	{ .name = "oom_score", .mode = S_IFREG | 0444, .show = show_oom_score },                       \
-	{ .name = "root", .mode = S_IFLNK | 0777, .readlink = link_root, .follow = follow_root },      \
-	{ .name = "stat", .mode = S_IFREG | 0444, .show = show_stat },                                 \
-	{ .name = "statm", .mode = S_IFREG | 0444, .show = show_statm },                               \
-	{ .name = "status", .mode = S_IFREG | 0444, .show = show_status }
+	{.name = "auxv", .mode = S_IFREG | 0400, .show = show_auxv},                               \
+		{.name = "cgroup", .mode = S_IFREG | 0444, .show = show_cgroup},                   \
+		{.name = "cmdline", .mode = S_IFREG | 0444, .show = show_cmdline},                 \
+		{.name = "comm", .mode = S_IFREG | 0644, .show = show_comm, .store = store_comm},  \
+		{.name = "cwd",                                                                    \
+		 .mode = S_IFLNK | 0777,                                                           \
+		 .readlink = link_cwd,                                                             \
+		 .follow = follow_cwd},                                                            \
+		{.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                 \
+		{.name = "exe", .mode = S_IFLNK | 0777, .readlink = link_exe},                     \
+		{.name = "fd", .mode = S_IFDIR | 0500, .dir = &fd_dir},                            \
+		{.name = "fdinfo", .mode = S_IFDIR | 0555, .dir = &fdinfo_dir},                    \
+		{.name = "limits", .mode = S_IFREG | 0444, .show = show_limits},                   \
+		{.name = "maps", .mode = S_IFREG | 0444, .show = show_maps},                       \
+		{.name = "mountinfo", .mode = S_IFREG | 0444, .show = show_mountinfo},             \
+		{.name = "mounts", .mode = S_IFREG | 0444, .show = show_mounts},                   \
+		{.name = "oom_score", .mode = S_IFREG | 0444, .show = show_oom_score},             \
+		{.name = "root",                                                                   \
+		 .mode = S_IFLNK | 0777,                                                           \
+		 .readlink = link_root,                                                            \
+		 .follow = follow_root},                                                           \
+		{.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},                       \
+		{.name = "statm", .mode = S_IFREG | 0444, .show = show_statm},                     \
+	{                                                                                          \
+		.name = "status", .mode = S_IFREG | 0444, .show = show_status                      \
+	}
 
-static const struct proc_entry tid_entries[] = { PID_FILES };
-static const struct proc_dir tid_dir = { .entries = tid_entries, .nr_entries = ARRAY_SIZE(tid_entries) };
-static const struct proc_entry tid_entry = { .name = "", .mode = S_IFDIR | 0555, .dir = &tid_dir };
+static const struct proc_entry tid_entries[] = {PID_FILES};
+static const struct proc_dir tid_dir = {.entries = tid_entries,
+					.nr_entries = ARRAY_SIZE(tid_entries)};
+static const struct proc_entry tid_entry = {.name = "", .mode = S_IFDIR | 0555, .dir = &tid_dir};
 
 static const struct proc_entry *find_task(const struct proc_object *object, int number,
 					  struct proc_object *ret_child)
@@ -618,7 +652,8 @@ static const struct proc_entry *find_task(const struct proc_object *object, int 
 
 static const struct proc_entry pid_entries[] = {
 	PID_FILES,
-	{ .name = "task", .mode = S_IFDIR | 0555, .dir = &task_dir },
+	{.name = "task", .mode = S_IFDIR | 0555, .dir = &task_dir},
 };
-static const struct proc_dir pid_dir = { .entries = pid_entries, .nr_entries = ARRAY_SIZE(pid_entries) };
-const struct proc_entry proc_pid_entry = { .name = "", .mode = S_IFDIR | 0555, .dir = &pid_dir };
+static const struct proc_dir pid_dir = {.entries = pid_entries,
+					.nr_entries = ARRAY_SIZE(pid_entries)};
+const struct proc_entry proc_pid_entry = {.name = "", .mode = S_IFDIR | 0555, .dir = &pid_dir};

@@ -1,5 +1,6 @@
 /*
- * proc_root.c - /proc itself: what programs read about the system, showing the instance's own share.
+ * proc_root.c - /proc itself: what programs read about the system, showing the instance's own
+ * share.
  */
 #include <errno.h>
 #include <string.h>
@@ -52,22 +53,22 @@ struct cpu_flag {
 };
 
 static const struct cpu_flag cpu_flags[] = {
-	{ "fpu", 1, 3, 0 },	   { "tsc", 1, 3, 4 },	      { "msr", 1, 3, 5 },
-	{ "cx8", 1, 3, 8 },	   { "cmov", 1, 3, 15 },      { "clflush", 1, 3, 19 },
-	{ "mmx", 1, 3, 23 },	   { "fxsr", 1, 3, 24 },      { "sse", 1, 3, 25 },
-	{ "sse2", 1, 3, 26 },	   { "ht", 1, 3, 28 },	      { "pni", 1, 2, 0 },
-	{ "pclmulqdq", 1, 2, 1 },  { "ssse3", 1, 2, 9 },      { "fma", 1, 2, 12 },
-	{ "cx16", 1, 2, 13 },	   { "sse4_1", 1, 2, 19 },    { "sse4_2", 1, 2, 20 },
-	{ "movbe", 1, 2, 22 },	   { "popcnt", 1, 2, 23 },    { "aes", 1, 2, 25 },
-	{ "xsave", 1, 2, 26 },	   { "avx", 1, 2, 28 },	      { "f16c", 1, 2, 29 },
-	{ "rdrand", 1, 2, 30 },	   { "hypervisor", 1, 2, 31 }, { "fsgsbase", 7, 1, 0 },
-	{ "bmi1", 7, 1, 3 },	   { "avx2", 7, 1, 5 },	      { "bmi2", 7, 1, 8 },
-	{ "erms", 7, 1, 9 },	   { "avx512f", 7, 1, 16 },   { "avx512dq", 7, 1, 17 },
-	{ "rdseed", 7, 1, 18 },	   { "adx", 7, 1, 19 },	      { "avx512ifma", 7, 1, 21 },
-	{ "clflushopt", 7, 1, 23 }, { "clwb", 7, 1, 24 },     { "avx512cd", 7, 1, 28 },
-	{ "sha_ni", 7, 1, 29 },	   { "avx512bw", 7, 1, 30 },  { "avx512vl", 7, 1, 31 },
-	{ "avx512vbmi", 7, 2, 1 }, { "gfni", 7, 2, 8 },	      { "vaes", 7, 2, 9 },
-	{ "vpclmulqdq", 7, 2, 10 }, { "avx512_vnni", 7, 2, 11 }, { "fsrm", 7, 3, 4 },
+	{"fpu", 1, 3, 0},         {"tsc", 1, 3, 4},          {"msr", 1, 3, 5},
+	{"cx8", 1, 3, 8},         {"cmov", 1, 3, 15},        {"clflush", 1, 3, 19},
+	{"mmx", 1, 3, 23},        {"fxsr", 1, 3, 24},        {"sse", 1, 3, 25},
+	{"sse2", 1, 3, 26},       {"ht", 1, 3, 28},          {"pni", 1, 2, 0},
+	{"pclmulqdq", 1, 2, 1},   {"ssse3", 1, 2, 9},        {"fma", 1, 2, 12},
+	{"cx16", 1, 2, 13},       {"sse4_1", 1, 2, 19},      {"sse4_2", 1, 2, 20},
+	{"movbe", 1, 2, 22},      {"popcnt", 1, 2, 23},      {"aes", 1, 2, 25},
+	{"xsave", 1, 2, 26},      {"avx", 1, 2, 28},         {"f16c", 1, 2, 29},
+	{"rdrand", 1, 2, 30},     {"hypervisor", 1, 2, 31},  {"fsgsbase", 7, 1, 0},
+	{"bmi1", 7, 1, 3},        {"avx2", 7, 1, 5},         {"bmi2", 7, 1, 8},
+	{"erms", 7, 1, 9},        {"avx512f", 7, 1, 16},     {"avx512dq", 7, 1, 17},
+	{"rdseed", 7, 1, 18},     {"adx", 7, 1, 19},         {"avx512ifma", 7, 1, 21},
+	{"clflushopt", 7, 1, 23}, {"clwb", 7, 1, 24},        {"avx512cd", 7, 1, 28},
+	{"sha_ni", 7, 1, 29},     {"avx512bw", 7, 1, 30},    {"avx512vl", 7, 1, 31},
+	{"avx512vbmi", 7, 2, 1},  {"gfni", 7, 2, 8},         {"vaes", 7, 2, 9},
+	{"vpclmulqdq", 7, 2, 10}, {"avx512_vnni", 7, 2, 11}, {"fsrm", 7, 3, 4},
 };
 
 static void add_cpu_flags(struct strbuf *buf)
@@ -99,14 +100,19 @@ static int show_cpuinfo(const struct proc_object *object, struct strbuf *buf)
 	family = (eax >> 8 & 15) + ((eax >> 8 & 15) == 15 ? eax >> 20 & 255 : 0);
 	model = (eax >> 4 & 15) | (eax >> 12 & 0xf0);
 	for (unsigned cpu = 0; cpu < nr; cpu++) {
-		strbuf_add(buf, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", cpu, vendor,
-			   family, model);
-		strbuf_add(buf, "model name\t: %s\nstepping\t: %u\nphysical id\t: 0\nsiblings\t: %u\n", brand,
-			   eax & 15, nr);
-		strbuf_add(buf, "core id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\nfpu\t\t: yes\n", cpu, nr, cpu);
+		strbuf_add(buf,
+			   "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n",
+			   cpu, vendor, family, model);
+		strbuf_add(buf,
+			   "model name\t: %s\nstepping\t: %u\nphysical id\t: 0\nsiblings\t: %u\n",
+			   brand, eax & 15, nr);
+		strbuf_add(buf, "core id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\nfpu\t\t: yes\n",
+			   cpu, nr, cpu);
 		strbuf_add(buf, "cpuid level\t: 13\nwp\t\t: yes\n");
 		add_cpu_flags(buf);
-		strbuf_add(buf, "clflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 48 bits physical, 48 bits virtual\n\n");
+		strbuf_add(
+			buf,
+			"clflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 48 bits physical, 48 bits virtual\n\n");
 	}
 	return 0;
 }
@@ -119,14 +125,16 @@ static int show_meminfo(const struct proc_object *object, struct strbuf *buf)
 
 	(void)object;
 	meminfo_get(&mem);
-	strbuf_add(buf, "MemTotal:       %8lu kB\nMemFree:        %8lu kB\nMemAvailable:   %8lu kB\n",
+	strbuf_add(buf,
+		   "MemTotal:       %8lu kB\nMemFree:        %8lu kB\nMemAvailable:   %8lu kB\n",
 		   (unsigned long)(mem.total_bytes / 1024), (unsigned long)(mem.free_bytes / 1024),
 		   (unsigned long)(mem.free_bytes / 1024));
-	strbuf_add(buf, "Buffers:        %8u kB\nCached:         %8lu kB\nSwapCached:     %8u kB\n", 0U,
-		   (unsigned long)(mem.shared_bytes / 1024), 0U);
-	strbuf_add(buf, "SwapTotal:      %8u kB\nSwapFree:       %8u kB\nShmem:          %8lu kB\n", 0U, 0U,
-		   (unsigned long)(mem.shared_bytes / 1024));
-	strbuf_add(buf, "HugePages_Total:   %5u\nHugePages_Free:    %5u\nHugepagesize:   %8u kB\n", 0U, 0U, 2048U);
+	strbuf_add(buf, "Buffers:        %8u kB\nCached:         %8lu kB\nSwapCached:     %8u kB\n",
+		   0U, (unsigned long)(mem.shared_bytes / 1024), 0U);
+	strbuf_add(buf, "SwapTotal:      %8u kB\nSwapFree:       %8u kB\nShmem:          %8lu kB\n",
+		   0U, 0U, (unsigned long)(mem.shared_bytes / 1024));
+	strbuf_add(buf, "HugePages_Total:   %5u\nHugePages_Free:    %5u\nHugepagesize:   %8u kB\n",
+		   0U, 0U, 2048U);
 	return 0;
 }
 
@@ -143,7 +151,8 @@ static uint64_t all_cpu_ns(void)
 /* The clock since which everything here counts is the host's. */
 static int show_uptime(const struct proc_object *object, struct strbuf *buf)
 {
-	uint64_t up = clock_monotonic_ns(), all = up * instance()->boot->nr_vcpus, busy = all_cpu_ns();
+	uint64_t up = clock_monotonic_ns(), all = up * instance()->boot->nr_vcpus,
+		 busy = all_cpu_ns();
 	uint64_t idle = all > busy ? all - busy : 0;
 
 	(void)object;
@@ -174,8 +183,8 @@ static int show_stat(const struct proc_object *object, struct strbuf *buf)
 static int show_loadavg(const struct proc_object *object, struct strbuf *buf)
 {
 	(void)object;
-	strbuf_add(buf, "0.00 0.00 0.00 %u/%u %d\n", instance()->nr_runnable + 1, instance()->nr_tasks,
-		   instance()->last_tid);
+	strbuf_add(buf, "0.00 0.00 0.00 %u/%u %d\n", instance()->nr_runnable + 1,
+		   instance()->nr_tasks, instance()->last_tid);
 	return 0;
 }
 
@@ -227,7 +236,7 @@ static const struct proc_entry *find_process(const struct proc_object *object, i
 			return NULL;
 		number = task->process->pid;
 	}
-	*ret_child = (struct proc_object){ .pid = number, .fd = -1 };
+	*ret_child = (struct proc_object){.pid = number, .fd = -1};
 	return &proc_pid_entry;
 }
 
@@ -237,8 +246,7 @@ static int next_process(const struct proc_object *object, int from)
 	int best = -1;
 
 	(void)object;
-	list_for_each(pos, &instance()->processes)
-	{
+	list_for_each(pos, &instance()->processes) {
 		int pid = list_entry(pos, struct process, all_node)->pid;
 
 		if (pid >= from && (best < 0 || pid < best))
@@ -248,23 +256,23 @@ static int next_process(const struct proc_object *object, int from)
 }
 
 static const struct proc_entry root_entries[] = {
-	{ .name = "cpuinfo", .mode = S_IFREG | 0444, .show = show_cpuinfo },
-	{ .name = "filesystems", .mode = S_IFREG | 0444, .show = show_filesystems },
-	{ .name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg },
-	{ .name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo },
-	{ .name = "mounts", .mode = S_IFLNK | 0777, .readlink = link_mounts },
-	{ .name = "self", .mode = S_IFLNK | 0777, .readlink = link_self },
-	{ .name = "stat", .mode = S_IFREG | 0444, .show = show_stat },
-	{ .name = "sys", .mode = S_IFDIR | 0555, .dir = &proc_sys_dir },
-	{ .name = "thread-self", .mode = S_IFLNK | 0777, .readlink = link_thread_self },
-	{ .name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime },
-	{ .name = "version", .mode = S_IFREG | 0444, .show = show_version },
+	{.name = "cpuinfo", .mode = S_IFREG | 0444, .show = show_cpuinfo},
+	{.name = "filesystems", .mode = S_IFREG | 0444, .show = show_filesystems},
+	{.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
+	{.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
+	{.name = "mounts", .mode = S_IFLNK | 0777, .readlink = link_mounts},
+	{.name = "self", .mode = S_IFLNK | 0777, .readlink = link_self},
+	{.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},
+	{.name = "sys", .mode = S_IFDIR | 0555, .dir = &proc_sys_dir},
+	{.name = "thread-self", .mode = S_IFLNK | 0777, .readlink = link_thread_self},
+	{.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
+	{.name = "version", .mode = S_IFREG | 0444, .show = show_version},
 };
-static const struct proc_dir root_dir = { .entries = root_entries,
-					  .nr_entries = ARRAY_SIZE(root_entries),
-					  .find = find_process,
-					  .next = next_process };
-static const struct proc_entry root_entry = { .name = "", .mode = S_IFDIR | 0555, .dir = &root_dir };
+static const struct proc_dir root_dir = {.entries = root_entries,
+					 .nr_entries = ARRAY_SIZE(root_entries),
+					 .find = find_process,
+					 .next = next_process};
+static const struct proc_entry root_entry = {.name = "", .mode = S_IFDIR | 0555, .dir = &root_dir};
 
 int procfs_create(struct super **ret_sb, struct dentry **ret_root)
 {

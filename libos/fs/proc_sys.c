@@ -11,9 +11,9 @@
 static void add_uuid(struct strbuf *buf, const uint8_t id[16])
 {
 	/* Version 4 (random), variant 1: RFC 9562. */
-	strbuf_add(buf, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", id[0], id[1],
-		   id[2], id[3], id[4], id[5], (id[6] & 0x0f) | 0x40, id[7], (id[8] & 0x3f) | 0x80, id[9],
-		   id[10], id[11], id[12], id[13], id[14], id[15]);
+	strbuf_add(buf, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n",
+		   id[0], id[1], id[2], id[3], id[4], id[5], (id[6] & 0x0f) | 0x40, id[7],
+		   (id[8] & 0x3f) | 0x80, id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
 }
 
 static int show_boot_id(const struct proc_object *object, struct strbuf *buf)
@@ -49,11 +49,11 @@ static int show_domainname(const struct proc_object *object, struct strbuf *buf)
 
 /* Files whose text never changes. */
 #define FIXED(fn, text)                                                                            \
-	static int fn(const struct proc_object *object, struct strbuf *buf)                            \
-	{                                                                                              \
-		(void)object;                                                                              \
-		strbuf_add(buf, "%s\n", text);                                                             \
-		return 0;                                                                                  \
+	static int fn(const struct proc_object *object, struct strbuf *buf)                        \
+	{                                                                                          \
+		(void)object;                                                                      \
+		strbuf_add(buf, "%s\n", text);                                                     \
+		return 0;                                                                          \
 	}
 
 FIXED(show_osrelease, UTS_RELEASE)
@@ -75,9 +75,18 @@ FIXED(show_thp, "always madvise [never]")
 FIXED(show_port_range, "32768\t60999")
 FIXED(show_entropy, "256")
 
-#define FILE_ENTRY(n, f) { .name = n, .mode = S_IFREG | 0444, .show = f }
-#define DIR_OF(v) { .entries = v, .nr_entries = ARRAY_SIZE(v) }
-#define DIR_ENTRY(n, d) { .name = n, .mode = S_IFDIR | 0555, .dir = &d }
+#define FILE_ENTRY(n, f)                                                                           \
+	{                                                                                          \
+		.name = n, .mode = S_IFREG | 0444, .show = f                                       \
+	}
+#define DIR_OF(v)                                                                                  \
+	{                                                                                          \
+		.entries = v, .nr_entries = ARRAY_SIZE(v)                                          \
+	}
+#define DIR_ENTRY(n, d)                                                                            \
+	{                                                                                          \
+		.name = n, .mode = S_IFDIR | 0555, .dir = &d                                       \
+	}
 
 static const struct proc_entry random_entries[] = {
 	FILE_ENTRY("boot_id", show_boot_id),
@@ -115,9 +124,10 @@ static const struct proc_entry fs_entries[] = {
 };
 static const struct proc_dir fs_dir = DIR_OF(fs_entries);
 
-static const struct proc_entry net_core_entries[] = { FILE_ENTRY("somaxconn", show_somaxconn) };
+static const struct proc_entry net_core_entries[] = {FILE_ENTRY("somaxconn", show_somaxconn)};
 static const struct proc_dir net_core_dir = DIR_OF(net_core_entries);
-static const struct proc_entry net_ipv4_entries[] = { FILE_ENTRY("ip_local_port_range", show_port_range) };
+static const struct proc_entry net_ipv4_entries[] = {
+	FILE_ENTRY("ip_local_port_range", show_port_range)};
 static const struct proc_dir net_ipv4_dir = DIR_OF(net_ipv4_entries);
 static const struct proc_entry net_entries[] = {
 	DIR_ENTRY("core", net_core_dir),
@@ -167,9 +177,9 @@ static const struct proc_entry cpu_entries[] = {
 	FILE_ENTRY("present", show_cpu_range),
 };
 static const struct proc_dir cpu_dir = DIR_OF(cpu_entries);
-static const struct proc_entry system_entries[] = { DIR_ENTRY("cpu", cpu_dir) };
+static const struct proc_entry system_entries[] = {DIR_ENTRY("cpu", cpu_dir)};
 static const struct proc_dir system_dir = DIR_OF(system_entries);
-static const struct proc_entry devices_entries[] = { DIR_ENTRY("system", system_dir) };
+static const struct proc_entry devices_entries[] = {DIR_ENTRY("system", system_dir)};
 static const struct proc_dir devices_dir = DIR_OF(devices_entries);
 
 static const struct proc_entry cgroup_entries[] = {
@@ -177,14 +187,14 @@ static const struct proc_entry cgroup_entries[] = {
 	FILE_ENTRY("memory.max", show_memory_max),
 };
 static const struct proc_dir cgroup_dir = DIR_OF(cgroup_entries);
-static const struct proc_entry sysfs_fs_entries[] = { DIR_ENTRY("cgroup", cgroup_dir) };
+static const struct proc_entry sysfs_fs_entries[] = {DIR_ENTRY("cgroup", cgroup_dir)};
 static const struct proc_dir sysfs_fs_dir = DIR_OF(sysfs_fs_entries);
 
-static const struct proc_entry thp_entries[] = { FILE_ENTRY("enabled", show_thp) };
+static const struct proc_entry thp_entries[] = {FILE_ENTRY("enabled", show_thp)};
 static const struct proc_dir thp_dir = DIR_OF(thp_entries);
-static const struct proc_entry sysfs_mm_entries[] = { DIR_ENTRY("transparent_hugepage", thp_dir) };
+static const struct proc_entry sysfs_mm_entries[] = {DIR_ENTRY("transparent_hugepage", thp_dir)};
 static const struct proc_dir sysfs_mm_dir = DIR_OF(sysfs_mm_entries);
-static const struct proc_entry sysfs_kernel_entries[] = { DIR_ENTRY("mm", sysfs_mm_dir) };
+static const struct proc_entry sysfs_kernel_entries[] = {DIR_ENTRY("mm", sysfs_mm_dir)};
 static const struct proc_dir sysfs_kernel_dir = DIR_OF(sysfs_kernel_entries);
 
 static const struct proc_entry sysfs_entries[] = {
@@ -193,7 +203,7 @@ static const struct proc_entry sysfs_entries[] = {
 	DIR_ENTRY("kernel", sysfs_kernel_dir),
 };
 static const struct proc_dir sysfs_dir = DIR_OF(sysfs_entries);
-static const struct proc_entry sysfs_root = { .name = "", .mode = S_IFDIR | 0555, .dir = &sysfs_dir };
+static const struct proc_entry sysfs_root = {.name = "", .mode = S_IFDIR | 0555, .dir = &sysfs_dir};
 
 int sysfs_create(struct super **ret_sb, struct dentry **ret_root)
 {

@@ -82,7 +82,7 @@ void strbuf_add(struct strbuf *buf, const char *fmt, ...)
 void strbuf_finish(struct strbuf *buf)
 {
 	arena_free(buf->text);
-	*buf = (struct strbuf){ 0 };
+	*buf = (struct strbuf){0};
 }
 
 /* ---- objects ---- */
@@ -156,7 +156,8 @@ static int parse_number(const char *name, unsigned len)
 	return n;
 }
 
-static const struct proc_entry *static_child(const struct proc_dir *dir, const struct dentry *dentry)
+static const struct proc_entry *static_child(const struct proc_dir *dir,
+					     const struct dentry *dentry)
 {
 	for (unsigned i = 0; i < dir->nr_entries; i++)
 		if (strlen(dir->entries[i].name) == dentry->name_len &&
@@ -244,7 +245,8 @@ static int proc_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Read again from the start: the contents are made anew, as top and others expect of one open file. */
+/* Read again from the start: the contents are made anew, as top and others expect of one open file.
+ */
 static int proc_refresh(struct file *file)
 {
 	const struct proc_inode *pi = proc_inode_of(file->inode);
@@ -293,7 +295,8 @@ static ssize_t proc_write(struct file *file, struct uio *uio, uint64_t *pos)
 
 static int64_t proc_lseek(struct file *file, int64_t off, int whence)
 {
-	return whence == SEEK_SET || whence == SEEK_CUR ? generic_lseek(file, off, whence, 0) : -EINVAL;
+	return whence == SEEK_SET || whence == SEEK_CUR ? generic_lseek(file, off, whence, 0) :
+							  -EINVAL;
 }
 
 static void proc_release(struct file *file)
@@ -333,13 +336,15 @@ static int proc_getdents(struct file *file, struct dirent_sink *sink)
 	int number;
 
 	for (; file->pos < 2; file->pos++)
-		if (!dirent_add(sink, "..", (unsigned)file->pos + 1, pi->inode.ino, file->pos + 1, DT_DIR))
+		if (!dirent_add(sink, "..", (unsigned)file->pos + 1, pi->inode.ino, file->pos + 1,
+				DT_DIR))
 			return sink->error;
 	for (; file->pos < dir->nr_entries + 2; file->pos++) {
 		const struct proc_entry *entry = &dir->entries[file->pos - 2];
 
 		if (!dirent_add(sink, entry->name, (unsigned)strlen(entry->name),
-				proc_ino(entry, &pi->object), file->pos + 1, mode_to_dtype(entry->mode)))
+				proc_ino(entry, &pi->object), file->pos + 1,
+				mode_to_dtype(entry->mode)))
 			return sink->error;
 	}
 	if (dir->next == NULL)
@@ -405,12 +410,12 @@ static int proc_statfs(struct super *sb, struct statfs *st)
 	return 0;
 }
 
-static const struct super_ops proc_super_ops = { .statfs = proc_statfs };
+static const struct super_ops proc_super_ops = {.statfs = proc_statfs};
 
 int proc_tree_create(const char *fstype, const struct proc_entry *root_entry, struct super **ret_sb,
 		     struct dentry **ret_root)
 {
-	const struct proc_object none = { .fd = -1 };
+	const struct proc_object none = {.fd = -1};
 	struct super *sb = super_create(fstype, &proc_super_ops, fstype);
 	struct dentry *root = sb != NULL ? dentry_create(sb, NULL, "/", 1) : NULL;
 

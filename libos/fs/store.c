@@ -1,9 +1,9 @@
 /*
  * store.c - block allocation in the store memfd, and the extents of files.
  *
- * Two bits a block: used, and dirty (free, but not zero).  Freed runs of some length are punched out
- * of the memfd, so that the host gets its memory back; shorter ones stay dirty and are zeroed when
- * they are used again.
+ * Two bits a block: used, and dirty (free, but not zero).  Freed runs of some length are punched
+ * out of the memfd, so that the host gets its memory back; shorter ones stay dirty and are zeroed
+ * when they are used again.
  */
 #include "libos/fs/store.h"
 
@@ -144,10 +144,10 @@ static int block_take(struct store *store, uint32_t block, bool *ret_dirty)
 
 static void blocks_free(struct store *store, uint32_t first, uint32_t nr)
 {
-	bool punched = nr >= PUNCH_MIN &&
-		       host_fallocate(store->fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE,
-				      (uint64_t)first << STORE_BLOCK_SHIFT,
-				      (uint64_t)nr << STORE_BLOCK_SHIFT) == 0;
+	bool punched =
+		nr >= PUNCH_MIN && host_fallocate(store->fd, FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE,
+						  (uint64_t)first << STORE_BLOCK_SHIFT,
+						  (uint64_t)nr << STORE_BLOCK_SHIFT) == 0;
 	uint32_t i;
 
 	for (i = first; i < first + nr; i++) {
@@ -167,8 +167,8 @@ static void blocks_free(struct store *store, uint32_t first, uint32_t nr)
  * Takes up to `want` blocks in one run, at goal if that is free.  Each block that was dirty and is
  * not going to be overwritten whole is zeroed.
  */
-static int run_take(struct store *store, uint32_t goal, uint32_t want, bool zero, uint32_t *ret_first,
-		    uint32_t *ret_nr)
+static int run_take(struct store *store, uint32_t goal, uint32_t want, bool zero,
+		    uint32_t *ret_first, uint32_t *ret_nr)
 {
 	uint32_t end = (uint32_t)(ABI_STORE_MAX >> STORE_BLOCK_SHIFT);
 	uint32_t first = goal, nr = 0;
@@ -286,7 +286,8 @@ static void edges_zero(const struct extent *e, uint64_t off, uint64_t n)
 	if (start < off)
 		memset(addr, 0, (size_t)(MIN(off, end) - start));
 	if (off + n < end)
-		memset(addr + (MAX(off + n, start) - start), 0, (size_t)(end - MAX(off + n, start)));
+		memset(addr + (MAX(off + n, start) - start), 0,
+		       (size_t)(end - MAX(off + n, start)));
 }
 
 int store_map_reserve(struct store *store, struct store_map *map, uint64_t off, uint64_t n,
@@ -425,7 +426,8 @@ ssize_t store_read(const struct store_map *map, struct uio *uio, uint64_t off, u
 	while (n) {
 		uint64_t run;
 		void *addr = store_map_find(map, off, n, &run);
-		ssize_t got = addr ? uio_copy_out(uio, addr, (size_t)run) : uio_zero(uio, (size_t)run);
+		ssize_t got =
+			addr ? uio_copy_out(uio, addr, (size_t)run) : uio_zero(uio, (size_t)run);
 
 		if (got < 0)
 			return done ? done : got;

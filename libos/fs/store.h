@@ -1,8 +1,8 @@
 /*
  * store.h - the data of memfs files: 4 KiB blocks of one memfd, mapped at ABI_STORE_BASE.
  *
- * A map is the sorted list of a file's extents; what no extent covers is a hole and reads as zeroes.
- * Guard: the instance lock.
+ * A map is the sorted list of a file's extents; what no extent covers is a hole and reads as
+ * zeroes. Guard: the instance lock.
  */
 #pragma once
 

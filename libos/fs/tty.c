@@ -131,7 +131,8 @@ long tty_ioctl(int host_fd, unsigned cmd, unsigned long arg)
 	case TIOCSPGRP:
 		return pgrp_set(arg);
 	case TIOCGSID:
-		return ours ? put_user_u32((uint32_t *)arg, (uint32_t)instance()->init->sid) : -ENOTTY;
+		return ours ? put_user_u32((uint32_t *)arg, (uint32_t)instance()->init->sid) :
+			      -ENOTTY;
 	case TIOCSCTTY:
 		return ours && process->sid == process->pid ? 0 : -EPERM;
 	case TIOCNOTTY:

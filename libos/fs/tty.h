@@ -11,7 +11,7 @@ bool tty_is(int host_fd);
 long tty_ioctl(int host_fd, unsigned cmd, unsigned long arg);
 
 /*
- * May the current process read (SIGTTIN) or write (SIGTTOU) the terminal now?  0, or as POSIX has it
- * for a background process group: the signal is sent and -ERESTARTSYS or -EIO comes back.
+ * May the current process read (SIGTTIN) or write (SIGTTOU) the terminal now?  0, or as POSIX has
+ * it for a background process group: the signal is sent and -ERESTARTSYS or -EIO comes back.
  */
 int tty_check_background(int sig);

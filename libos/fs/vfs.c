@@ -18,7 +18,7 @@ static struct path root_path(void)
 {
 	struct mount *mnt = vfs_get()->root;
 
-	return (struct path){ mnt, mnt->root };
+	return (struct path){mnt, mnt->root};
 }
 
 /* Makes each missing directory of an absolute path: referenced. */
@@ -123,8 +123,8 @@ static int mount_volume(unsigned index)
 	struct super *sb;
 	struct mount *mnt;
 	struct path at;
-	int err = hostfs_create(ABI_FD_VOLUMES + (int)index, (volume->flags & ABI_VOLUME_RO) != 0, &sb,
-				&root);
+	int err = hostfs_create(ABI_FD_VOLUMES + (int)index, (volume->flags & ABI_VOLUME_RO) != 0,
+				&sb, &root);
 
 	if (err != 0)
 		return err;
@@ -158,7 +158,7 @@ static int mount_pseudo(void)
 /* Path walks ask the current process for its root: here it is the tree's own. */
 static int mount_all(unsigned nr_volumes)
 {
-	struct path_ctx ctx = { .refs = 1, .root = root_path(), .cwd = root_path() };
+	struct path_ctx ctx = {.refs = 1, .root = root_path(), .cwd = root_path()};
 	int err;
 
 	current()->process->fs = &ctx;
@@ -224,7 +224,8 @@ struct path_ctx *path_ctx_create(void)
 		return NULL;
 	ctx->umask = boot->umask != 0 ? boot->umask : UMASK_DEFAULT;
 	current()->process->fs = ctx;
-	if (path_lookup_at(root_path(), cwd, LOOKUP_FOLLOW | LOOKUP_DIRECTORY | LOOKUP_EMPTY, &at) == 0 ||
+	if (path_lookup_at(root_path(), cwd, LOOKUP_FOLLOW | LOOKUP_DIRECTORY | LOOKUP_EMPTY,
+			   &at) == 0 ||
 	    make_dirs(cwd, &at) == 0) {
 		path_unref(ctx->cwd);
 		ctx->cwd = at;
@@ -278,7 +279,8 @@ int vfs_file_path(const struct file *file, char *buf, unsigned size)
 {
 	if (file->path.dentry != NULL)
 		return print_into(file->path, buf, size);
-	return fmt_print(buf, size, "%s:[%lu]", file->ops->name, (unsigned long)((uintptr_t)file & 0xffffffffU));
+	return fmt_print(buf, size, "%s:[%lu]", file->ops->name,
+			 (unsigned long)((uintptr_t)file & 0xffffffffU));
 }
 
 int vfs_cwd_path(char *buf, unsigned size)

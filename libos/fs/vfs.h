@@ -47,7 +47,8 @@ int vfs_open_exec(const char *path, int dirfd, int flags, struct file **ret_file
  */
 int vfs_open_host_fd(int host_fd, const char *path, struct file **ret_file);
 
-/* The absolute path of an open file as the current process sees it; its length or negative errno. */
+/* The absolute path of an open file as the current process sees it; its length or negative errno.
+ */
 int vfs_file_path(const struct file *file, char *buf, unsigned size);
 int vfs_cwd_path(char *buf, unsigned size);
 

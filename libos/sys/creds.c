@@ -46,7 +46,8 @@ SYS0(getegid)
 	return my_creds()->egid;
 }
 
-static int put_three(unsigned *user_a, unsigned *user_b, unsigned *user_c, unsigned a, unsigned b, unsigned c)
+static int put_three(unsigned *user_a, unsigned *user_b, unsigned *user_c, unsigned a, unsigned b,
+		     unsigned c)
 {
 	if (put_user_u32(user_a, a) != 0 || put_user_u32(user_b, b) != 0)
 		return -EFAULT;
@@ -77,9 +78,9 @@ SYS3(setresuid, unsigned, r, unsigned, e, unsigned, s)
 {
 	struct creds *c = my_creds();
 
-	if (!privileged() && !(id_allowed(r, c->uid, c->euid, c->suid) &&
-			       id_allowed(e, c->uid, c->euid, c->suid) &&
-			       id_allowed(s, c->uid, c->euid, c->suid)))
+	if (!privileged() &&
+	    !(id_allowed(r, c->uid, c->euid, c->suid) && id_allowed(e, c->uid, c->euid, c->suid) &&
+	      id_allowed(s, c->uid, c->euid, c->suid)))
 		return -EPERM;
 	c->uid = r == ~0U ? c->uid : r;
 	c->euid = e == ~0U ? c->euid : e;
@@ -92,9 +93,9 @@ SYS3(setresgid, unsigned, r, unsigned, e, unsigned, s)
 {
 	struct creds *c = my_creds();
 
-	if (!privileged() && !(id_allowed(r, c->gid, c->egid, c->sgid) &&
-			       id_allowed(e, c->gid, c->egid, c->sgid) &&
-			       id_allowed(s, c->gid, c->egid, c->sgid)))
+	if (!privileged() &&
+	    !(id_allowed(r, c->gid, c->egid, c->sgid) && id_allowed(e, c->gid, c->egid, c->sgid) &&
+	      id_allowed(s, c->gid, c->egid, c->sgid)))
 		return -EPERM;
 	c->gid = r == ~0U ? c->gid : r;
 	c->egid = e == ~0U ? c->egid : e;
@@ -136,8 +137,8 @@ SYS2(setreuid, unsigned, r, unsigned, e)
 	struct creds *c = my_creds();
 	bool new_saved = r != ~0U || (e != ~0U && e != c->uid);
 
-	if (!privileged() && !((r == ~0U || r == c->uid || r == c->euid) &&
-			       id_allowed(e, c->uid, c->euid, c->suid)))
+	if (!privileged() &&
+	    !((r == ~0U || r == c->uid || r == c->euid) && id_allowed(e, c->uid, c->euid, c->suid)))
 		return -EPERM;
 	c->uid = r == ~0U ? c->uid : r;
 	c->euid = e == ~0U ? c->euid : e;
@@ -151,8 +152,8 @@ SYS2(setregid, unsigned, r, unsigned, e)
 	struct creds *c = my_creds();
 	bool new_saved = r != ~0U || (e != ~0U && e != c->gid);
 
-	if (!privileged() && !((r == ~0U || r == c->gid || r == c->egid) &&
-			       id_allowed(e, c->gid, c->egid, c->sgid)))
+	if (!privileged() &&
+	    !((r == ~0U || r == c->gid || r == c->egid) && id_allowed(e, c->gid, c->egid, c->sgid)))
 		return -EPERM;
 	c->gid = r == ~0U ? c->gid : r;
 	c->egid = e == ~0U ? c->egid : e;
@@ -234,9 +235,10 @@ static int cap_header(struct __user_cap_header_struct *user_header, unsigned *re
 	return header.pid == 0 || process_find(header.pid) != NULL ? 0 : -ESRCH;
 }
 
-SYS2(capget, struct __user_cap_header_struct *, user_header, struct __user_cap_data_struct *, user_data)
+SYS2(capget, struct __user_cap_header_struct *, user_header, struct __user_cap_data_struct *,
+     user_data)
 {
-	struct __user_cap_data_struct data[2] = { 0 };
+	struct __user_cap_data_struct data[2] = {0};
 	unsigned words;
 	int err = cap_header(user_header, &words);
 
@@ -252,9 +254,10 @@ SYS2(capget, struct __user_cap_header_struct *, user_header, struct __user_cap_d
 }
 
 /* Capabilities follow the uid here: a set that differs from what the uid has is refused. */
-SYS2(capset, struct __user_cap_header_struct *, user_header, const struct __user_cap_data_struct *, user_data)
+SYS2(capset, struct __user_cap_header_struct *, user_header, const struct __user_cap_data_struct *,
+     user_data)
 {
-	struct __user_cap_data_struct data[2] = { 0 };
+	struct __user_cap_data_struct data[2] = {0};
 	bool all;
 	unsigned words;
 	int err = cap_header(user_header, &words);

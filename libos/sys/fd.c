@@ -23,9 +23,9 @@
 
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | O_ASYNC)
 #define OPEN_FLAGS_VALID                                                                           \
-	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC |  \
-	 O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH |  \
-	 O_TMPFILE | 0100000)
+	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |      \
+	 O_DSYNC | O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |       \
+	 O_CLOEXEC | O_PATH | O_TMPFILE | 0100000)
 #define MFD_VALID (MFD_CLOEXEC | MFD_ALLOW_SEALING | 8U | 16U) /* MFD_NOEXEC_SEAL, MFD_EXEC */
 #define MFD_NAME_MAX 249
 
@@ -73,7 +73,7 @@ static long open_common(int dirfd, const char *user_path, const struct open_how_
 static long open_plain(int dirfd, const char *user_path, int flags, unsigned mode)
 {
 	/* open(2) ignores flags that it does not know. */
-	struct open_how_k how = { .flags = (unsigned)flags & OPEN_FLAGS_VALID, .mode = mode & 07777 };
+	struct open_how_k how = {.flags = (unsigned)flags & OPEN_FLAGS_VALID, .mode = mode & 07777};
 
 	return open_common(dirfd, user_path, &how);
 }
@@ -104,14 +104,14 @@ static const struct {
 	uint64_t resolve;
 	unsigned lookup;
 } resolve_bits[] = {
-	{ 0x01, LOOKUP_NO_XDEV },    { 0x02, LOOKUP_NO_MAGICLINKS }, { 0x04, LOOKUP_NO_SYMLINKS },
-	{ 0x08, LOOKUP_BENEATH },    { 0x10, LOOKUP_IN_ROOT },
+	{0x01, LOOKUP_NO_XDEV}, {0x02, LOOKUP_NO_MAGICLINKS}, {0x04, LOOKUP_NO_SYMLINKS},
+	{0x08, LOOKUP_BENEATH}, {0x10, LOOKUP_IN_ROOT},
 };
 
 SYS4(openat2, int, dirfd, const char *, path, const struct open_how_user *, user_how, size_t, size)
 {
-	struct open_how_user user = { 0 };
-	struct open_how_k how = { 0 };
+	struct open_how_user user = {0};
+	struct open_how_k how = {0};
 
 	if (size < sizeof(user))
 		return -EINVAL;
@@ -305,7 +305,8 @@ static long fcntl_seals(struct file *file, bool add, unsigned seals)
 		return -EINVAL;
 	if (!add)
 		return (long)inode->seals;
-	if ((seals & ~(unsigned)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
+	if ((seals & ~(unsigned)(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE |
+				 F_SEAL_FUTURE_WRITE)) != 0)
 		return -EINVAL;
 	if ((file->flags & O_ACCMODE) == O_RDONLY || (inode->seals & F_SEAL_SEAL) != 0)
 		return -EPERM;
@@ -385,7 +386,8 @@ static long ioctl_nonblock(struct file *file, const uint32_t *user_on)
 
 	if (get_user_u32(&on, user_on) != 0)
 		return -EFAULT;
-	return fcntl_setfl(file, on != 0 ? file->flags | O_NONBLOCK : file->flags & ~(unsigned)O_NONBLOCK);
+	return fcntl_setfl(file, on != 0 ? file->flags | O_NONBLOCK :
+					   file->flags & ~(unsigned)O_NONBLOCK);
 }
 
 /* FIONREAD of a regular file: what is left of it. */
@@ -398,7 +400,8 @@ static long ioctl_regular_left(struct file *file, unsigned long arg)
 		return err;
 	if (!S_ISREG(st.mode))
 		return -ENOTTY;
-	return put_user_u32((uint32_t *)arg, (uint32_t)(st.size > file->pos ? st.size - file->pos : 0));
+	return put_user_u32((uint32_t *)arg,
+			    (uint32_t)(st.size > file->pos ? st.size - file->pos : 0));
 }
 
 static long ioctl_async(struct file *file, const uint32_t *user_on)

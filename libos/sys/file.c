@@ -112,7 +112,8 @@ SYS4(pwrite64, int, fd, void *, buf, size_t, n, int64_t, off)
 }
 
 /* off -1: at the file's own position (preadv2(2)). */
-static ssize_t rwv(int fd, const struct iovec *user_iov, unsigned long nr, int64_t off, bool at, bool write)
+static ssize_t rwv(int fd, const struct iovec *user_iov, unsigned long nr, int64_t off, bool at,
+		   bool write)
 {
 	struct iovec small[8], *iov = small;
 	struct file *file = fd_get(fd);
@@ -157,13 +158,15 @@ SYS4(pwritev, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, of
 }
 
 /* The sixth argument is flags; the fifth is the upper half of off, nothing on 64 bits. */
-SYS6(preadv2, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, off, long, high, int, flags)
+SYS6(preadv2, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, off, long, high, int,
+     flags)
 {
 	(void)high;
 	return flags != 0 ? -EOPNOTSUPP : rwv(fd, iov, nr, off, off != -1, false);
 }
 
-SYS6(pwritev2, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, off, long, high, int, flags)
+SYS6(pwritev2, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, off, long, high, int,
+     flags)
 {
 	(void)high;
 	return flags != 0 ? -EOPNOTSUPP : rwv(fd, iov, nr, off, off != -1, true);
@@ -229,7 +232,8 @@ SYS1(fdatasync, int, fd)
 
 SYS1(syncfs, int, fd)
 {
-	return fd_get(fd) == NULL ? -EBADF : 0; /* memfs has nothing to write; volumes are written through */
+	return fd_get(fd) == NULL ? -EBADF : 0; /* memfs has nothing to write; volumes are written
+						   through */
 }
 
 /* sync(2) may return before anything is written, and here the host writes on its own. */
@@ -267,7 +271,8 @@ SYS3(readahead, int, fd, int64_t, off, size_t, n)
 #define COPY_CHUNK 65536UL
 
 /* Moves up to n bytes through libOS memory; positions advance by what arrived. */
-static ssize_t copy_bytes(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos, size_t n)
+static ssize_t copy_bytes(struct file *in, uint64_t *in_pos, struct file *out, uint64_t *out_pos,
+			  size_t n)
 {
 	uint8_t *buf = arena_alloc(MIN(n, COPY_CHUNK));
 	ssize_t done = 0, got = 0, put = 0;
@@ -347,7 +352,8 @@ SYS6(copy_file_range, int, in_fd, uint64_t *, user_in, int, out_fd, uint64_t *, 
 
 	if (flags != 0)
 		return -EINVAL;
-	if (in == NULL || out == NULL || !may_read(in) || !may_write(out) || (out->flags & O_APPEND) != 0)
+	if (in == NULL || out == NULL || !may_read(in) || !may_write(out) ||
+	    (out->flags & O_APPEND) != 0)
 		return -EBADF;
 	if (in->ops->getdents != NULL || out->ops->getdents != NULL)
 		return -EISDIR;
@@ -378,7 +384,7 @@ SYS6(copy_file_range, int, in_fd, uint64_t *, user_in, int, out_fd, uint64_t *, 
 
 static long do_getdents_common(int fd, void *buf, unsigned size, bool old_format)
 {
-	struct dirent_sink sink = { .user_buf = buf, .size = size, .old_format = old_format };
+	struct dirent_sink sink = {.user_buf = buf, .size = size, .old_format = old_format};
 	struct file *file = fd_get(fd);
 	uint64_t before;
 	int err;

@@ -208,16 +208,18 @@ _Static_assert(sizeof(struct statx_user) == 256, "statx layout");
 
 static struct statx_time statx_time(const struct timespec *ts)
 {
-	return (struct statx_time){ .sec = ts->tv_sec, .nsec = (uint32_t)ts->tv_nsec };
+	return (struct statx_time){.sec = ts->tv_sec, .nsec = (uint32_t)ts->tv_nsec};
 }
 
-SYS5(statx, int, dirfd, const char *, path, int, flags, unsigned, mask, struct statx_user *, user_stx)
+SYS5(statx, int, dirfd, const char *, path, int, flags, unsigned, mask, struct statx_user *,
+     user_stx)
 {
-	struct statx_user stx = { .mask = STATX_BASIC };
+	struct statx_user stx = {.mask = STATX_BASIC};
 	struct kstat ks;
 	int err;
 
-	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_MASK)) != 0 ||
+	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_MASK)) !=
+		    0 ||
 	    (flags & AT_STATX_MASK) == AT_STATX_MASK || (mask & 0x80000000U) != 0)
 		return -EINVAL;
 	err = at_getattr(dirfd, path, flags, &ks);
@@ -256,8 +258,9 @@ static long access_common(int dirfd, const char *user_path, int mode, int flags)
 	if (err != 0)
 		return err;
 	if (mode != F_OK)
-		err = (flags & AT_EACCESS) != 0 ? inode_permission(path.dentry->inode, mode) :
-						  inode_permission_as(path.dentry->inode, mode, c->uid, c->gid);
+		err = (flags & AT_EACCESS) != 0 ?
+			      inode_permission(path.dentry->inode, mode) :
+			      inode_permission_as(path.dentry->inode, mode, c->uid, c->gid);
 	if (err == 0 && (mode & W_OK) != 0 && (path.mnt->readonly || path.mnt->sb->readonly) &&
 	    (S_ISREG(path.dentry->inode->mode) || S_ISDIR(path.dentry->inode->mode)))
 		err = -EROFS;
@@ -455,7 +458,8 @@ static int two_paths(const char *user_a, const char *user_b, char **ret_a, char 
 	return err;
 }
 
-static long rename_common(int odirfd, const char *user_old, int ndirfd, const char *user_new, unsigned flags)
+static long rename_common(int odirfd, const char *user_old, int ndirfd, const char *user_new,
+			  unsigned flags)
 {
 	char *old, *new;
 	int err = two_paths(user_old, user_new, &old, &new);
@@ -483,7 +487,8 @@ SYS5(renameat2, int, odirfd, const char *, old, int, ndirfd, const char *, new, 
 	return rename_common(odirfd, old, ndirfd, new, flags);
 }
 
-static long link_common(int odirfd, const char *user_old, int ndirfd, const char *user_new, int flags)
+static long link_common(int odirfd, const char *user_old, int ndirfd, const char *user_new,
+			int flags)
 {
 	char *old, *new;
 	int err = two_paths(user_old, user_new, &old, &new);
@@ -596,7 +601,7 @@ static long setattr_fd(int fd, struct iattr *attr)
 
 static struct iattr mode_attr(unsigned mode)
 {
-	return (struct iattr){ .valid = ATTR_MODE, .mode = mode & 07777 };
+	return (struct iattr){.valid = ATTR_MODE, .mode = mode & 07777};
 }
 
 SYS2(chmod, const char *, path, unsigned, mode)
@@ -622,9 +627,9 @@ SYS3(fchmodat, int, dirfd, const char *, path, unsigned, mode)
 
 static struct iattr owner_attr(unsigned uid, unsigned gid)
 {
-	return (struct iattr){ .valid = (uid != ~0U ? ATTR_UID : 0) | (gid != ~0U ? ATTR_GID : 0),
-			       .uid = uid,
-			       .gid = gid };
+	return (struct iattr){.valid = (uid != ~0U ? ATTR_UID : 0) | (gid != ~0U ? ATTR_GID : 0),
+			      .uid = uid,
+			      .gid = gid};
 }
 
 SYS3(chown, const char *, path, unsigned, uid, unsigned, gid)
@@ -659,7 +664,7 @@ SYS5(fchownat, int, dirfd, const char *, path, unsigned, uid, unsigned, gid, int
 
 SYS2(truncate, const char *, user_path, int64_t, size)
 {
-	struct iattr attr = { .valid = ATTR_SIZE, .size = (uint64_t)size };
+	struct iattr attr = {.valid = ATTR_SIZE, .size = (uint64_t)size};
 	struct path path;
 	struct inode *inode;
 	int err;
@@ -692,7 +697,8 @@ static struct timespec time_now(void)
 }
 
 /* One of the two times: UTIME_NOW and UTIME_OMIT are nanosecond values. */
-static int time_attr(const struct timespec *ts, unsigned bit, unsigned *valid, struct timespec *ret_time)
+static int time_attr(const struct timespec *ts, unsigned bit, unsigned *valid,
+		     struct timespec *ret_time)
 {
 	if (ts->tv_nsec == UTIME_OMIT)
 		return 0;
@@ -718,7 +724,7 @@ static int times_allowed(const struct inode *inode, bool now)
 static long utimens_path(struct path path, const struct timespec ts[2])
 {
 	bool now = ts[0].tv_nsec == UTIME_NOW && ts[1].tv_nsec == UTIME_NOW;
-	struct iattr attr = { 0 };
+	struct iattr attr = {0};
 	int err = time_attr(&ts[0], ATTR_ATIME, &attr.valid, &attr.atime);
 
 	if (err == 0)
@@ -753,7 +759,7 @@ static long utimens_at(int dirfd, const char *user_path, const struct timespec t
 
 SYS4(utimensat, int, dirfd, const char *, path, const struct timespec *, user_ts, int, flags)
 {
-	struct timespec ts[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
+	struct timespec ts[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
 
 	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
 		return -EINVAL;
@@ -764,7 +770,7 @@ SYS4(utimensat, int, dirfd, const char *, path, const struct timespec *, user_ts
 
 static long utimes_common(int dirfd, const char *path, const struct timeval *user_tv)
 {
-	struct timespec ts[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
+	struct timespec ts[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
 	struct timeval tv[2];
 
 	if (user_tv != NULL) {
@@ -792,14 +798,14 @@ SYS3(futimesat, int, dirfd, const char *, path, const struct timeval *, user_tv)
 
 SYS2(utime, const char *, path, const int64_t *, user_times)
 {
-	struct timespec ts[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
+	struct timespec ts[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
 	int64_t times[2];
 
 	if (user_times != NULL) {
 		if (copy_from_user(times, user_times, sizeof(times)) != 0)
 			return -EFAULT;
-		ts[0] = (struct timespec){ .tv_sec = times[0] };
-		ts[1] = (struct timespec){ .tv_sec = times[1] };
+		ts[0] = (struct timespec){.tv_sec = times[0]};
+		ts[1] = (struct timespec){.tv_sec = times[1]};
 	}
 	return utimens_at(AT_FDCWD, path, ts, 0);
 }
@@ -808,7 +814,7 @@ SYS2(utime, const char *, path, const int64_t *, user_times)
 
 static int statfs_export(struct super *sb, struct statfs *user_st)
 {
-	struct statfs st = { 0 };
+	struct statfs st = {0};
 	int err = sb->ops->statfs(sb, &st);
 
 	return err != 0 ? err : copy_to_user(user_st, &st, sizeof(st));
@@ -832,5 +838,6 @@ SYS2(fstatfs, int, fd, struct statfs *, user_st)
 
 	if (file == NULL)
 		return -EBADF;
-	return statfs_export(file->path.mnt != NULL ? file->path.mnt->sb : vfs_get()->anon_sb, user_st);
+	return statfs_export(file->path.mnt != NULL ? file->path.mnt->sb : vfs_get()->anon_sb,
+			     user_st);
 }

@@ -2,9 +2,9 @@
  * itimer.c - setitimer, alarm, and POSIX timers.
  *
  * Wall-clock timers are timers of the libOS.  CPU-time timers (ITIMER_VIRTUAL, ITIMER_PROF, CPU
- * clocks) are checked when the process could at the earliest have used up its time on all its cores,
- * and armed again for what is left; the account knows no difference between user and system time, so
- * ITIMER_VIRTUAL counts both.
+ * clocks) are checked when the process could at the earliest have used up its time on all its
+ * cores, and armed again for what is left; the account knows no difference between user and system
+ * time, so ITIMER_VIRTUAL counts both.
  */
 #include "libos/itimer.h"
 
@@ -36,15 +36,15 @@ struct itimer_one {
 	struct process *process;
 	int id;
 	int clock_id;
-	bool cpu;             /* by CPU time of the process */
+	bool cpu; /* by CPU time of the process */
 	bool armed;
 	uint64_t expires_ns;  /* on its clock */
 	uint64_t interval_ns; /* 0: once */
 	int notify;           /* SIGEV_* */
 	int sig;
-	int tid;              /* SIGEV_THREAD_ID */
+	int tid; /* SIGEV_THREAD_ID */
 	uint64_t value;
-	int overrun;          /* of the last delivered expiration */
+	int overrun; /* of the last delivered expiration */
 };
 
 struct itimer {
@@ -70,7 +70,7 @@ static int itimer_rearm(struct itimer_one *it)
 
 static void itimer_notify(struct itimer_one *it)
 {
-	siginfo_t info = { .si_signo = it->sig, .si_code = SI_KERNEL };
+	siginfo_t info = {.si_signo = it->sig, .si_code = SI_KERNEL};
 	struct task *task;
 
 	if (it->notify == SIGEV_NONE)
@@ -112,7 +112,8 @@ static void itimer_fire(struct timer *timer)
 		itimer_rearm(it);
 }
 
-static void itimer_init(struct itimer_one *it, struct process *process, int id, int clock_id, int sig)
+static void itimer_init(struct itimer_one *it, struct process *process, int id, int clock_id,
+			int sig)
 {
 	timer_init(&it->timer, itimer_fire, it);
 	list_init(&it->node);
@@ -144,7 +145,7 @@ static uint64_t itimer_left(const struct itimer_one *it)
 
 /* ---- setitimer, getitimer, alarm ---- */
 
-static const int itimer_signal[NR_ITIMERS] = { SIGALRM, SIGVTALRM, SIGPROF };
+static const int itimer_signal[NR_ITIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
 
 static struct itimer_one *itimer_of(struct process *process, int which)
 {
@@ -165,8 +166,9 @@ static struct itimerval itimer_value(const struct itimer_one *it)
 	uint64_t left_ns = itimer_left(it);
 
 	/* Rounded up: a running timer never shows zero. */
-	return (struct itimerval){ .it_value = ns_to_timeval(left_ns == 0 ? 0 : left_ns + NS_PER_US - 1),
-				   .it_interval = ns_to_timeval(it->interval_ns) };
+	return (struct itimerval){.it_value =
+					  ns_to_timeval(left_ns == 0 ? 0 : left_ns + NS_PER_US - 1),
+				  .it_interval = ns_to_timeval(it->interval_ns)};
 }
 
 SYS2(getitimer, int, which, struct itimerval *, user_value)
@@ -185,7 +187,7 @@ SYS2(getitimer, int, which, struct itimerval *, user_value)
 
 SYS3(setitimer, int, which, const struct itimerval *, user_new, struct itimerval *, user_old)
 {
-	struct itimerval new = { 0 }, old;
+	struct itimerval new = {0}, old;
 	struct itimer_one *it;
 	uint64_t value_ns;
 	int err;
@@ -217,7 +219,8 @@ SYS1(alarm, unsigned, seconds)
 		return 0; /* alarm(2) knows no error */
 	left_ns = itimer_left(it);
 	itimer_set(it, seconds == 0 ? 0 : itimer_now(it) + seconds * NS_PER_S, 0);
-	return (long)((left_ns + NS_PER_S / 2) / NS_PER_S) + (left_ns != 0 && left_ns < NS_PER_S / 2);
+	return (long)((left_ns + NS_PER_S / 2) / NS_PER_S) +
+	       (left_ns != 0 && left_ns < NS_PER_S / 2);
 }
 
 /* ---- POSIX timers ---- */
@@ -236,8 +239,7 @@ static struct itimer_one *posix_timer_find(int id)
 {
 	struct list *pos;
 
-	list_for_each(pos, &current()->process->posix_timers)
-	{
+	list_for_each(pos, &current()->process->posix_timers) {
 		struct itimer_one *it = list_entry(pos, struct itimer_one, node);
 
 		if (it->id == id)
@@ -297,7 +299,7 @@ static int posix_clock_check(int clock_id)
 SYS3(timer_create, int, clock_id, const struct sigevent_user *, user_event, int32_t *, user_id)
 {
 	struct process *me = current()->process;
-	struct sigevent_user event = { .signo = SIGALRM, .notify = SIGEV_SIGNAL };
+	struct sigevent_user event = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
 	struct itimer_one *it;
 	int err = posix_clock_check(clock_id);
 
@@ -331,8 +333,8 @@ SYS3(timer_create, int, clock_id, const struct sigevent_user *, user_event, int3
 
 static struct itimerspec posix_timer_value(const struct itimer_one *it)
 {
-	return (struct itimerspec){ .it_value = ns_to_timespec(itimer_left(it)),
-				    .it_interval = ns_to_timespec(it->interval_ns) };
+	return (struct itimerspec){.it_value = ns_to_timespec(itimer_left(it)),
+				   .it_interval = ns_to_timespec(it->interval_ns)};
 }
 
 /* An absolute time on the timer's clock as its internal clock's. */
@@ -347,8 +349,8 @@ static uint64_t posix_timer_expiry(const struct itimer_one *it, uint64_t value_n
 	return value_ns;
 }
 
-SYS4(timer_settime, int, id, int, flags, const struct itimerspec *, user_new,
-     struct itimerspec *, user_old)
+SYS4(timer_settime, int, id, int, flags, const struct itimerspec *, user_new, struct itimerspec *,
+     user_old)
 {
 	struct itimer_one *it = posix_timer_find(id);
 	struct itimerspec new, old;

@@ -1,5 +1,6 @@
 /*
- * misc.c - handlers about the machine and the instance as a whole: names, limits, usage, random bytes.
+ * misc.c - handlers about the machine and the instance as a whole: names, limits, usage, random
+ * bytes.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,11 +21,12 @@
 
 SYS1(uname, struct utsname *, user_name)
 {
-	struct utsname name = { .sysname = "Linux",
-				.release = UTS_RELEASE,
-				.version = UTS_VERSION,
-				.machine = "x86_64" };
-	char *domainname = name.machine + sizeof(name.machine); /* its name depends on feature macros */
+	struct utsname name = {.sysname = "Linux",
+			       .release = UTS_RELEASE,
+			       .version = UTS_VERSION,
+			       .machine = "x86_64"};
+	char *domainname = name.machine + sizeof(name.machine); /* its name depends on feature
+								   macros */
 
 	memcpy(name.nodename, instance()->hostname, sizeof(name.nodename));
 	memcpy(domainname, instance()->domainname, sizeof(instance()->domainname));
@@ -33,7 +35,7 @@ SYS1(uname, struct utsname *, user_name)
 
 static long set_name(char *dst, const char *user_name, long len)
 {
-	char name[65] = { 0 };
+	char name[65] = {0};
 
 	if (current()->process->creds.euid != 0)
 		return -EPERM;
@@ -58,7 +60,7 @@ SYS2(setdomainname, const char *, user_name, long, len)
 SYS1(sysinfo, struct sysinfo *, user_info)
 {
 	struct meminfo mem;
-	struct sysinfo info = { .mem_unit = 1 };
+	struct sysinfo info = {.mem_unit = 1};
 
 	meminfo_get(&mem);
 	info.uptime = clock_monotonic_ns() / NS_PER_S;
@@ -74,7 +76,8 @@ SYS3(getrandom, void *, user_buf, size_t, n, unsigned, flags)
 	uint8_t chunk[256];
 	size_t done = 0;
 
-	if ((flags & ~(GRND_NONBLOCK | GRND_RANDOM | 4U)) != 0 || (flags & (GRND_RANDOM | 4U)) == (GRND_RANDOM | 4U))
+	if ((flags & ~(GRND_NONBLOCK | GRND_RANDOM | 4U)) != 0 ||
+	    (flags & (GRND_RANDOM | 4U)) == (GRND_RANDOM | 4U))
 		return -EINVAL;
 	n = MIN(n, (size_t)INT32_MAX);
 	while (done < n) {
@@ -104,8 +107,8 @@ static int rlimit_set(struct process *process, unsigned resource, const struct r
 	return 0;
 }
 
-SYS4(prlimit64, int, pid, unsigned, resource, const struct rlimit *, user_new,
-     struct rlimit *, user_old)
+SYS4(prlimit64, int, pid, unsigned, resource, const struct rlimit *, user_new, struct rlimit *,
+     user_old)
 {
 	struct process *process = pid == 0 ? current()->process : process_find(pid);
 	struct rlimit new, old;
@@ -148,7 +151,7 @@ SYS2(setrlimit, unsigned, resource, const struct rlimit *, user_limit)
 SYS2(getrusage, int, who, struct rusage *, user_usage)
 {
 	const struct process *me = current()->process;
-	struct rusage usage = { 0 };
+	struct rusage usage = {0};
 
 	switch (who) {
 	case RUSAGE_SELF:
@@ -165,7 +168,8 @@ SYS2(getrusage, int, who, struct rusage *, user_usage)
 	}
 	if (who != RUSAGE_CHILDREN)
 		usage.ru_maxrss = (long)(meminfo_process_rss(me) / 1024);
-	return copy_to_user(user_usage, &usage, 144); /* musl's struct has room behind the kernel's */
+	return copy_to_user(user_usage, &usage, 144); /* musl's struct has room behind the kernel's
+						       */
 }
 
 /* ---- nice values: kept and shown; vcpus are shared out by the core scheduler, not by nice ---- */
@@ -195,8 +199,7 @@ SYS2(getpriority, int, which, int, who)
 
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
-	list_for_each(pos, &instance()->processes)
-	{
+	list_for_each(pos, &instance()->processes) {
 		const struct process *process = list_entry(pos, struct process, all_node);
 
 		if (!process->zombie && priority_matches(process, which, who))
@@ -214,8 +217,7 @@ SYS3(setpriority, int, which, int, who, int, nice)
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
 	nice = MAX(NICE_MIN, MIN(nice, NICE_MAX));
-	list_for_each(pos, &instance()->processes)
-	{
+	list_for_each(pos, &instance()->processes) {
 		struct process *process = list_entry(pos, struct process, all_node);
 
 		if (process->zombie || !priority_matches(process, which, who))

@@ -91,7 +91,8 @@ SYS2(sigaltstack, const struct altstack_user *, user_new, struct altstack_user *
 {
 	struct task *task = current();
 	uint64_t sp = task->regs->rsp;
-	bool on_it = (task->altstack.flags & SS_DISABLE) == 0 && sp - task->altstack.sp <= task->altstack.size;
+	bool on_it = (task->altstack.flags & SS_DISABLE) == 0 &&
+		     sp - task->altstack.sp <= task->altstack.size;
 	struct altstack_user old = {
 		.sp = task->altstack.sp,
 		.flags = task->altstack.flags | (on_it ? SS_ONSTACK : 0),
@@ -133,7 +134,7 @@ SYS0(rt_sigreturn)
 	bool restart;
 
 	if (sigframe_pop(regs, &restart) != 0) {
-		siginfo_t info = { .si_signo = SIGSEGV, .si_code = SI_KERNEL };
+		siginfo_t info = {.si_signo = SIGSEGV, .si_code = SI_KERNEL};
 
 		task->blocked &= ~SIG_BIT(SIGSEGV);
 		signal_send_task(task, SIGSEGV, &info);
@@ -152,7 +153,7 @@ SYS0(rt_sigreturn)
 static siginfo_t siginfo_from_me(int sig, int code)
 {
 	const struct process *me = current()->process;
-	siginfo_t info = { .si_signo = sig, .si_code = code };
+	siginfo_t info = {.si_signo = sig, .si_code = code};
 
 	info.si_pid = me->pid;
 	info.si_uid = me->creds.uid;
@@ -165,11 +166,11 @@ static long kill_all(int sig, const siginfo_t *info)
 	struct list *pos, *tmp;
 	long result = -ESRCH;
 
-	list_for_each_safe(pos, tmp, &instance()->processes)
-	{
+	list_for_each_safe(pos, tmp, &instance()->processes) {
 		struct process *process = list_entry(pos, struct process, all_node);
 
-		if (process == current()->process || process->zombie || !signal_may_send(process, sig))
+		if (process == current()->process || process->zombie ||
+		    !signal_may_send(process, sig))
 			continue;
 		if (sig != 0)
 			signal_send_process(process, sig, info);
@@ -308,14 +309,14 @@ static int sigwait_sleep(struct task *task, uint64_t set, uint64_t deadline_ns, 
 	}
 }
 
-SYS4(rt_sigtimedwait, const uint64_t *, user_set, siginfo_t *, user_info,
-     const struct timespec *, user_timeout, uint64_t, size)
+SYS4(rt_sigtimedwait, const uint64_t *, user_set, siginfo_t *, user_info, const struct timespec *,
+     user_timeout, uint64_t, size)
 {
 	struct task *task = current();
 	uint64_t deadline_ns = WAIT_FOREVER;
 	uint64_t set, blocked;
 	struct timespec ts;
-	siginfo_t info = { 0 };
+	siginfo_t info = {0};
 	int sig;
 
 	if (size != sizeof(set))

@@ -51,7 +51,8 @@ struct control_header {
 _Static_assert(sizeof(struct msg_user) == 56, "msghdr layout");
 _Static_assert(sizeof(struct mmsg_user) == 64, "mmsghdr layout");
 
-static const struct sock_ops *const families[] = { &unix_sock_ops, &inet_sock_ops, &netlink_sock_ops };
+static const struct sock_ops *const families[] = {&unix_sock_ops, &inet_sock_ops,
+						  &netlink_sock_ops};
 
 const struct sock_ops *sock_ops_of(const struct file *file)
 {
@@ -86,7 +87,8 @@ static int addr_import(struct sockaddr_storage *ret_addr, const void *user_addr,
 }
 
 /* *user_len says how much room there is, and then how long the address really is. */
-static int addr_export(const struct sockaddr_storage *addr, unsigned len, void *user_addr, int *user_len)
+static int addr_export(const struct sockaddr_storage *addr, unsigned len, void *user_addr,
+		       int *user_len)
 {
 	uint32_t room;
 
@@ -101,7 +103,8 @@ static int addr_export(const struct sockaddr_storage *addr, unsigned len, void *
 
 /* ---- making ---- */
 
-static int family_socket(int family, int type, int protocol, unsigned file_flags, struct file **ret_file)
+static int family_socket(int family, int type, int protocol, unsigned file_flags,
+			 struct file **ret_file)
 {
 	switch (family) {
 	case AF_UNIX:
@@ -226,7 +229,7 @@ SYS2(listen, int, fd, int, backlog)
 
 static long do_accept_common(int fd, void *user_addr, int *user_len, int flags)
 {
-	struct sockaddr_storage addr = { 0 };
+	struct sockaddr_storage addr = {0};
 	const struct sock_ops *ops;
 	struct file *file, *conn;
 	unsigned len = 0;
@@ -262,7 +265,7 @@ SYS4(accept4, int, fd, void *, user_addr, int *, user_len, int, flags)
 
 static long do_getname(int fd, bool peer, void *user_addr, int *user_len)
 {
-	struct sockaddr_storage addr = { 0 };
+	struct sockaddr_storage addr = {0};
 	const struct sock_ops *ops;
 	struct file *file;
 	unsigned len = 0;
@@ -311,7 +314,7 @@ static ssize_t sock_send(struct file *file, const struct sock_ops *ops, struct s
 
 ssize_t sock_file_read(struct file *file, struct uio *uio, uint64_t *pos)
 {
-	struct sockmsg msg = { .uio = *uio };
+	struct sockmsg msg = {.uio = *uio};
 	ssize_t got;
 
 	(void)pos;
@@ -322,7 +325,7 @@ ssize_t sock_file_read(struct file *file, struct uio *uio, uint64_t *pos)
 
 ssize_t sock_file_write(struct file *file, struct uio *uio, uint64_t *pos)
 {
-	struct sockmsg msg = { .uio = *uio };
+	struct sockmsg msg = {.uio = *uio};
 	ssize_t sent;
 
 	(void)pos;
@@ -333,7 +336,7 @@ ssize_t sock_file_write(struct file *file, struct uio *uio, uint64_t *pos)
 
 SYS6(sendto, int, fd, void *, buf, size_t, n, int, flags, const void *, user_addr, int, addr_len)
 {
-	struct sockmsg msg = { .flags = flags };
+	struct sockmsg msg = {.flags = flags};
 	const struct sock_ops *ops;
 	struct file *file;
 	struct iovec iov;
@@ -357,7 +360,7 @@ SYS6(sendto, int, fd, void *, buf, size_t, n, int, flags, const void *, user_add
 
 SYS6(recvfrom, int, fd, void *, buf, size_t, n, int, flags, void *, user_addr, int *, user_len)
 {
-	struct sockmsg msg = { .flags = flags };
+	struct sockmsg msg = {.flags = flags};
 	const struct sock_ops *ops;
 	struct file *file;
 	struct iovec iov;
@@ -464,7 +467,7 @@ static long msg_recv_one(struct file *file, const struct sock_ops *ops, struct m
 
 void sockmsg_put_control(struct sockmsg *msg, int level, int type, const void *data, size_t len)
 {
-	struct control_header header = { .len = sizeof(header) + len, .level = level, .type = type };
+	struct control_header header = {.len = sizeof(header) + len, .level = level, .type = type};
 	size_t room = msg->control_len - msg->control_used;
 	size_t n;
 
@@ -516,7 +519,8 @@ SYS3(recvmsg, int, fd, struct msg_user *, user_msg, int, flags)
 
 /* Several messages: the count that went through, or the first one's error. */
 static long mmsg_loop(struct file *file, const struct sock_ops *ops, struct msg_work *work,
-		      struct mmsg_user *user_msgs, unsigned nr, int flags, uint64_t deadline_ns, msg_one one)
+		      struct mmsg_user *user_msgs, unsigned nr, int flags, uint64_t deadline_ns,
+		      msg_one one)
 {
 	bool wait_for_one = (flags & MSG_WAITFORONE) != 0;
 	unsigned done = 0;
@@ -540,8 +544,8 @@ static long mmsg_loop(struct file *file, const struct sock_ops *ops, struct msg_
 	return done > 0 ? (long)done : result;
 }
 
-static long mmsg_call(int fd, struct mmsg_user *user_msgs, unsigned nr, int flags, uint64_t deadline_ns,
-		      msg_one one)
+static long mmsg_call(int fd, struct mmsg_user *user_msgs, unsigned nr, int flags,
+		      uint64_t deadline_ns, msg_one one)
 {
 	const struct sock_ops *ops;
 	struct msg_work *work;
@@ -553,7 +557,8 @@ static long mmsg_call(int fd, struct mmsg_user *user_msgs, unsigned nr, int flag
 	work = arena_alloc(sizeof(*work));
 	result = -ENOMEM;
 	if (work != NULL)
-		result = mmsg_loop(file, ops, work, user_msgs, MIN(nr, MMSG_MAX), flags, deadline_ns, one);
+		result = mmsg_loop(file, ops, work, user_msgs, MIN(nr, MMSG_MAX), flags,
+				   deadline_ns, one);
 	arena_free(work);
 	file_unref(file);
 	return result;
@@ -604,7 +609,7 @@ SYS5(setsockopt, int, fd, int, level, int, name, const void *, user_value, int, 
 
 SYS5(getsockopt, int, fd, int, level, int, name, void *, user_value, uint32_t *, user_len)
 {
-	uint8_t value[SOCK_OPTION_MAX] __attribute__((aligned(8))) = { 0 };
+	uint8_t value[SOCK_OPTION_MAX] __attribute__((aligned(8))) = {0};
 	const struct sock_ops *ops;
 	struct file *file;
 	uint32_t len;

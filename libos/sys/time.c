@@ -77,7 +77,7 @@ SYS2(clock_getres, int, id, struct timespec *, user_res)
 
 	if (err != 0)
 		return err;
-	ts = (struct timespec){ .tv_nsec = coarse ? (long)(4 * NS_PER_MS) : 1 };
+	ts = (struct timespec){.tv_nsec = coarse ? (long)(4 * NS_PER_MS) : 1};
 	return user_res == NULL ? 0 : copy_to_user(user_res, &ts, sizeof(ts));
 }
 
@@ -95,7 +95,7 @@ SYS2(clock_settime, int, id, const struct timespec *, user_time)
 SYS2(gettimeofday, struct timeval *, user_tv, void *, user_tz)
 {
 	struct timeval tv = ns_to_timeval(clock_realtime_ns());
-	struct timezone tz = { 0 };
+	struct timezone tz = {0};
 
 	if (user_tv != NULL && copy_to_user(user_tv, &tv, sizeof(tv)) != 0)
 		return -EFAULT;
@@ -189,7 +189,8 @@ SYS2(nanosleep, const struct timespec *, user_time, struct timespec *, user_left
 	return sleep_until(deadline_after(timespec_to_ns(&ts)), user_left);
 }
 
-SYS4(clock_nanosleep, int, id, int, flags, const struct timespec *, user_time, struct timespec *, user_left)
+SYS4(clock_nanosleep, int, id, int, flags, const struct timespec *, user_time, struct timespec *,
+     user_left)
 {
 	struct timespec ts, now;
 	uint64_t ns, now_ns;
@@ -197,7 +198,8 @@ SYS4(clock_nanosleep, int, id, int, flags, const struct timespec *, user_time, s
 
 	if (id == CLOCK_THREAD_CPUTIME_ID)
 		return -EINVAL;
-	if (id != CLOCK_REALTIME && id != CLOCK_MONOTONIC && id != CLOCK_BOOTTIME && id != CLOCK_TAI)
+	if (id != CLOCK_REALTIME && id != CLOCK_MONOTONIC && id != CLOCK_BOOTTIME &&
+	    id != CLOCK_TAI)
 		return id == CLOCK_PROCESS_CPUTIME_ID ? -EOPNOTSUPP : -EINVAL;
 	if (copy_from_user(&ts, user_time, sizeof(ts)) != 0)
 		return -EFAULT;

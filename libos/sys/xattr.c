@@ -95,7 +95,8 @@ static long list_xattrs(struct inode *inode, char *user_list, size_t size)
 	return n;
 }
 
-static long set_xattr(struct inode *inode, const char *user_name, const void *user_value, size_t size, int flags)
+static long set_xattr(struct inode *inode, const char *user_name, const void *user_value,
+		      size_t size, int flags)
 {
 	char name[XATTR_NAME_MAX + 1];
 	void *buf = NULL;
@@ -124,7 +125,8 @@ static long remove_xattr(struct inode *inode, const char *user_name)
 	long err = name_import(name, user_name);
 
 	if (err == 0)
-		err = inode->ops->removexattr != NULL ? inode->ops->removexattr(inode, name) : -EOPNOTSUPP;
+		err = inode->ops->removexattr != NULL ? inode->ops->removexattr(inode, name) :
+							-EOPNOTSUPP;
 	inode_unref(inode);
 	return err;
 }
@@ -177,7 +179,8 @@ SYS3(flistxattr, int, fd, char *, list, size_t, size)
 	return err != 0 ? err : list_xattrs(inode, list, size);
 }
 
-SYS5(setxattr, const char *, path, const char *, name, const void *, value, size_t, size, int, flags)
+SYS5(setxattr, const char *, path, const char *, name, const void *, value, size_t, size, int,
+     flags)
 {
 	struct inode *inode;
 	int err = target_path(path, true, &inode);
@@ -185,7 +188,8 @@ SYS5(setxattr, const char *, path, const char *, name, const void *, value, size
 	return err != 0 ? err : set_xattr(inode, name, value, size, flags);
 }
 
-SYS5(lsetxattr, const char *, path, const char *, name, const void *, value, size_t, size, int, flags)
+SYS5(lsetxattr, const char *, path, const char *, name, const void *, value, size_t, size, int,
+     flags)
 {
 	struct inode *inode;
 	int err = target_path(path, false, &inode);
