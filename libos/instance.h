@@ -52,6 +52,7 @@ struct instance {
 	struct net_glue *net_glue;   /* socket.c: what goes with net */
 	struct hostio *hostio;
 	void *unix_sockets;
+	void *sysv;                  /* sysv_shm.c */
 
 	void *clock_gettime;         /* the host vDSO's function: the same address in every process */
 	int first_host_pid;          /* the launcher's child: its end is the instance's for the launcher */
