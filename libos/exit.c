@@ -75,6 +75,7 @@ _Noreturn void hostproc_end(struct kthread *kt)
 	sched_want_for_waiting(NULL, 0);
 	arena_free(host);
 	instance_unlock();
+	kthread_wake_handed(kt);
 	host_exit_group(0);
 }
 

@@ -340,9 +340,16 @@ void kthread_hand_over(struct kthread *kt, struct kthread *to)
 	kt->vcpu = -1;
 	kt->state = KT_PARKED;
 	kt->host->nr_running--;
-	/* Release pairs with the acquire in kthread_wait; the lock covers the rest. */
+	/* The lock covers the rest: kthread_wait looks at the state. */
 	__atomic_store_n(park_word(to), 1, __ATOMIC_RELEASE);
-	host_futex(park_word(to), FUTEX_WAKE, 1, NULL, 0);
+	kt->wake_word = park_word(to);
+}
+
+void kthread_wake_handed(struct kthread *kt)
+{
+	if (kt->wake_word != NULL)
+		host_futex(kt->wake_word, FUTEX_WAKE, 1, NULL, 0);
+	kt->wake_word = NULL;
 }
 
 struct kthread *hostproc_parked_kthread(struct hostproc *host)
@@ -396,6 +403,8 @@ void kthread_pass_on(struct kthread *kt)
 	}
 	if (to != NULL && running) {
 		kthread_hand_over(kt, to);
+		if (kt != this_kthread())
+			kthread_wake_handed(kt); /* nobody else will */
 		return;
 	}
 	if (running)
@@ -412,6 +421,7 @@ void kthread_pass_on(struct kthread *kt)
 static _Noreturn void kthread_leave(void)
 {
 	instance_unlock();
+	kthread_wake_handed(this_kthread());
 	host_exit_group(0);
 }
 
@@ -450,6 +460,7 @@ void kthread_wait(struct kthread *kt)
 			__atomic_store_n(word, 0, __ATOMIC_RELAXED);
 		}
 		instance_unlock();
+		kthread_wake_handed(kt);
 		host_futex(word, FUTEX_WAIT, seen, NULL, 0);
 		instance_lock();
 	}

@@ -41,8 +41,13 @@ void kthread_helper_wake(struct kthread *kt);
 /* Makes it enter the libOS soon, if it runs the program's code. */
 void kthread_kick(struct kthread *kt);
 
-/* Hands its vcpu to a kthread that is parked. The caller goes on to kthread_wait. */
+/*
+ * Hands its vcpu to a kthread that is parked.  That is woken by kthread_wait or kthread_wake_handed,
+ * when the lock is free: it would run at once, on this core, and wait for the lock.
+ */
 void kthread_hand_over(struct kthread *kt, struct kthread *to);
+
+void kthread_wake_handed(struct kthread *kt); /* without the lock */
 
 /* Gives its vcpu back to leatd: want: it is needed again as soon as may be. */
 void kthread_give_back(struct kthread *kt, bool want);

@@ -9,7 +9,7 @@
 #include "libos/host.h"
 #include "libos/instance.h"
 
-#define LOCK_SPINS 200 /* some 5 us: longer than nearly all sections */
+#define LOCK_SPINS 50 /* some 2 us: longer than nearly all sections */
 
 enum { LOCK_FREE, LOCK_HELD, LOCK_WAITED };
 
