@@ -1,7 +1,8 @@
 /*
  * file.h - open files and descriptor tables.
  *
- * Guard: the instance lock.  A struct file is what open(2) makes: shared by dup, fork and SCM_RIGHTS.
+ * Guard: the instance lock.  A struct file is what open(2) makes: shared by dup, fork and
+ * SCM_RIGHTS.
  */
 #pragma once
 
@@ -53,7 +54,8 @@ struct file_ops {
 	uint32_t (*poll)(struct file *file, struct poll_table *table);
 	int64_t (*lseek)(struct file *file, int64_t off, int whence);
 	long (*ioctl)(struct file *file, unsigned cmd, unsigned long arg);
-	/* Where the bytes at off lie; at most len of them, or fewer: mmap asks again for the rest. */
+	/* Where the bytes at off lie; at most len of them, or fewer: mmap asks again for the rest.
+	 */
 	int (*map_extent)(struct file *file, uint64_t off, uint64_t len, int prot, bool shared,
 			  struct map_extent *ret_extent);
 	int (*getdents)(struct file *file, struct dirent_sink *sink);
@@ -67,15 +69,15 @@ struct file_ops {
 
 struct file {
 	unsigned refs;
-	unsigned flags;      /* O_* as F_GETFL shows, without O_CLOEXEC */
+	unsigned flags; /* O_* as F_GETFL shows, without O_CLOEXEC */
 	uint64_t pos;
-	bool seekable;       /* pread/pwrite/lseek make sense */
-	bool locked;         /* holds or held a lock: look at the inode's when closing */
+	bool seekable; /* pread/pwrite/lseek make sense */
+	bool locked;   /* holds or held a lock: look at the inode's when closing */
 	const struct file_ops *ops;
-	struct inode *inode; /* NULL for objects without one; referenced */
-	struct path path;    /* how it was opened: dirfd use, /proc/self/fd; empty if none */
-	void *data;          /* the kind's own object */
-	struct list epolls;  /* epoll items watching this file */
+	struct inode *inode;  /* NULL for objects without one; referenced */
+	struct path path;     /* how it was opened: dirfd use, /proc/self/fd; empty if none */
+	void *data;           /* the kind's own object */
+	struct list epolls;   /* epoll items watching this file */
 	struct fasync *async; /* fasync.c, while O_ASYNC is set */
 	int owner_pid;        /* F_SETOWN: a process, or minus a process group */
 	bool owner_is_task;   /* F_SETOWN_EX: owner_pid is a thread's */
@@ -89,7 +91,8 @@ void file_unref(struct file *file); /* NULL is harmless */
 
 ssize_t file_read(struct file *file, struct uio *uio, uint64_t *pos);
 ssize_t file_write(struct file *file, struct uio *uio, uint64_t *pos);
-ssize_t file_pread_kernel(struct file *file, void *buf, size_t n, uint64_t off); /* into libOS memory */
+ssize_t file_pread_kernel(struct file *file, void *buf, size_t n, uint64_t off); /* into libOS
+										    memory */
 ssize_t file_pwrite_kernel(struct file *file, const void *buf, size_t n, uint64_t off);
 uint32_t file_poll(struct file *file, struct poll_table *table);
 
@@ -108,20 +111,22 @@ struct fdtable *fdtable_ref(struct fdtable *table); /* CLONE_FILES */
 void fdtable_unref(struct fdtable *table);          /* closes all with the last reference */
 void fdtable_close_on_exec(struct fdtable *table);
 
-/* Borrowed: valid while the instance lock is held without sleeping; file_ref() to keep. NULL: EBADF. */
+/* Borrowed: valid while the instance lock is held without sleeping; file_ref() to keep. NULL:
+ * EBADF. */
 struct file *fd_get(int fd);
 struct file *fd_get_from(struct fdtable *table, int fd);
 
 /* The lowest free number >= min: takes over the caller's reference. fd, -EMFILE or -ENOMEM. */
 int fd_install(struct file *file, int min, bool cloexec);
 
-/* Puts file at exactly fd, closing what was there; takes over the reference. fd or -EBADF/-ENOMEM. */
+/* Puts file at exactly fd, closing what was there; takes over the reference. fd or -EBADF/-ENOMEM.
+ */
 int fd_replace(struct file *file, int fd, bool cloexec);
 
 /* The same in any table: the stdio of a process that is being made. 0 or -ENOMEM. */
 int fdtable_set(struct fdtable *table, int fd, struct file *file);
 
-int fd_close(int fd); /* 0 or -EBADF */
+int fd_close(int fd);       /* 0 or -EBADF */
 int fd_cloexec_get(int fd); /* 0, 1 or -EBADF */
 int fd_cloexec_set(int fd, bool on);
 

@@ -1,8 +1,8 @@
 /*
  * hostio.c - helper threads that wait for the host's stdio descriptors.
  *
- * One thread a descriptor and direction, because a thread that sleeps in ppoll cannot be told of more
- * to wait for; there are at most six in a host process, and mostly none.
+ * One thread a descriptor and direction, because a thread that sleeps in ppoll cannot be told of
+ * more to wait for; there are at most six in a host process, and mostly none.
  */
 #include "libos/hostio.h"
 
@@ -15,12 +15,12 @@
 #include "libos/kthread.h"
 
 struct watch {
-	struct list node;    /* hostio.watches */
+	struct list node; /* hostio.watches */
 	struct hostproc *host;
 	struct kthread *kt;
 	int fd;
-	short events;        /* POLLIN or POLLOUT */
-	bool wanted;         /* the thread is or goes to sleep in ppoll */
+	short events; /* POLLIN or POLLOUT */
+	bool wanted;  /* the thread is or goes to sleep in ppoll */
 };
 
 struct hostio {

@@ -2,8 +2,8 @@
  * hostio.h - waiting for the host's descriptors 0, 1 and 2.
  *
  * A helper thread for each descriptor and direction that somebody waits for, made on demand in the
- * host process of whoever waits: it sleeps in the host's ppoll and then wakes the descriptor's queue.
- * Guard: the instance lock.
+ * host process of whoever waits: it sleeps in the host's ppoll and then wakes the descriptor's
+ * queue. Guard: the instance lock.
  */
 #pragma once
 
@@ -24,7 +24,8 @@ uint32_t hostio_ready(int fd, uint32_t events);
 /* The queue that is woken when the descriptor becomes ready for what was wanted. */
 struct wait_queue *hostio_queue(int fd);
 
-/* Sees to it that the queue is woken once when fd is ready for one of `events`. 0 or negative errno. */
+/* Sees to it that the queue is woken once when fd is ready for one of `events`. 0 or negative
+ * errno. */
 int hostio_want(int fd, uint32_t events);
 
 /* A host process ends, and its helpers with it. */

@@ -8,7 +8,7 @@
 struct process;
 
 struct meminfo {
-	uint64_t total_bytes;  /* --memory, or the host's */
+	uint64_t total_bytes; /* --memory, or the host's */
 	uint64_t free_bytes;
 	uint64_t shared_bytes; /* memfs data */
 	uint64_t arena_bytes;

@@ -37,7 +37,8 @@ int signal_dequeue(struct task *task, uint64_t set, siginfo_t *ret_info);
 /* What is pending for the task, blocked or not: its own and its process's. */
 uint64_t signal_pending_set(const struct task *task);
 
-/* Sets the mask (SIGKILL and SIGSTOP stay out of it) and wakes others for what we no longer take. */
+/* Sets the mask (SIGKILL and SIGSTOP stay out of it) and wakes others for what we no longer take.
+ */
 void signal_set_blocked(struct task *task, uint64_t blocked);
 
 /*

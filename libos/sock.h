@@ -1,10 +1,10 @@
 /*
  * sock.h - what the socket calls (sys/socket.c) ask of a socket family.
  *
- * Families: unix.c (AF_UNIX), socket.c (AF_INET and AF_INET6, over net/), netlink.c (AF_NETLINK).  A
- * socket is a struct file whose file_ops belong to one of the families below.  Addresses, options and
- * control data are libOS memory here: sys/socket.c copies them in and out.  Blocking, SO_RCVTIMEO and
- * signals are the family's (-ERESTARTSYS, or -EINTR with a timeout set, socket(7)).
+ * Families: unix.c (AF_UNIX), socket.c (AF_INET and AF_INET6, over net/), netlink.c (AF_NETLINK). A
+ * socket is a struct file whose file_ops belong to one of the families below.  Addresses, options
+ * and control data are libOS memory here: sys/socket.c copies them in and out.  Blocking,
+ * SO_RCVTIMEO and signals are the family's (-ERESTARTSYS, or -EINTR with a timeout set, socket(7)).
  */
 #pragma once
 
@@ -23,12 +23,12 @@ struct file_ops;
 /* One message, either way. */
 struct sockmsg {
 	struct uio uio;
-	int flags;         /* MSG_* as passed; on receive the handler adds MSG_TRUNC, MSG_CTRUNC, ... */
-	int ret_flags;     /* msg_flags for the program */
+	int flags;     /* MSG_* as passed; on receive the handler adds MSG_TRUNC, MSG_CTRUNC, ... */
+	int ret_flags; /* msg_flags for the program */
 	struct sockaddr_storage addr;
-	unsigned addr_len; /* send: 0 if none; receive: set, 0 if there is none */
-	uint8_t *control;  /* send: the program's cmsghdrs; receive: room to fill; may be NULL */
-	size_t control_len; /* send: bytes; receive: room */
+	unsigned addr_len;   /* send: 0 if none; receive: set, 0 if there is none */
+	uint8_t *control;    /* send: the program's cmsghdrs; receive: room to fill; may be NULL */
+	size_t control_len;  /* send: bytes; receive: room */
 	size_t control_used; /* receive: bytes filled */
 };
 

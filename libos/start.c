@@ -80,7 +80,8 @@ static const char *find_env(char **envp, const char *name)
 	return NULL;
 }
 
-/* A file that is there but may not be run; a directory that cannot be searched is as good as none. */
+/* A file that is there but may not be run; a directory that cannot be searched is as good as none.
+ */
 static bool file_is_there(const char *path)
 {
 	struct file *file;

@@ -12,13 +12,13 @@
 #include "libos/kthread.h"
 #include "libos/process.h"
 
-#define TID_MAX 4194304 /* as /proc/sys/kernel/pid_max on 64-bit Linux */
-#define TID_FIRST 2	/* 1 is Leat's reaper */
+#define TID_MAX 4194304    /* as /proc/sys/kernel/pid_max on 64-bit Linux */
+#define TID_FIRST 2        /* 1 is Leat's reaper */
 #define ARGS_COPY_MAX 4096 /* bytes of arguments that others see */
 #define TASK_STACK_BYTES (ABI_PAGE_SIZE << TASK_STACK_ORDER)
 
 void entry_task_start(void); /* entry.S */
-void task_start(void);	     /* called from there */
+void task_start(void);       /* called from there */
 
 static struct list *tid_bucket(int tid)
 {
@@ -29,8 +29,7 @@ struct task *task_find(int tid)
 {
 	struct list *pos;
 
-	list_for_each(pos, tid_bucket(tid))
-	{
+	list_for_each(pos, tid_bucket(tid)) {
 		struct task *task = list_entry(pos, struct task, tid_node);
 
 		if (task->tid == tid)
@@ -43,8 +42,7 @@ struct process *process_find(int pid)
 {
 	struct list *pos;
 
-	list_for_each(pos, &instance()->processes)
-	{
+	list_for_each(pos, &instance()->processes) {
 		struct process *process = list_entry(pos, struct process, all_node);
 
 		if (process->pid == pid)
@@ -57,8 +55,7 @@ struct process *process_find_group(int pgid)
 {
 	struct list *pos;
 
-	list_for_each(pos, &instance()->processes)
-	{
+	list_for_each(pos, &instance()->processes) {
 		struct process *process = list_entry(pos, struct process, all_node);
 
 		if (process->pgid == pgid && !process->zombie)
@@ -74,8 +71,7 @@ static bool tid_used(int tid)
 
 	if (task_find(tid) != NULL)
 		return true;
-	list_for_each(pos, &instance()->processes)
-	{
+	list_for_each(pos, &instance()->processes) {
 		struct process *process = list_entry(pos, struct process, all_node);
 
 		if (process->pid == tid || process->pgid == tid || process->sid == tid)
@@ -196,9 +192,9 @@ static void rlimits_init(struct rlimit *rlimits)
 	const struct abi_boot *boot = instance()->boot;
 
 	for (unsigned i = 0; i < RLIM_NLIMITS; i++)
-		rlimits[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
+		rlimits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
 	if (boot->nofile != 0)
-		rlimits[RLIMIT_NOFILE] = (struct rlimit){ boot->nofile, boot->nofile };
+		rlimits[RLIMIT_NOFILE] = (struct rlimit){boot->nofile, boot->nofile};
 	if (boot->stack_max != 0)
 		rlimits[RLIMIT_STACK].rlim_cur = boot->stack_max;
 	rlimits[RLIMIT_CORE].rlim_cur = 0;

@@ -68,31 +68,33 @@ struct task {
 	uint64_t fs_base;     /* the program's, valid while not running */
 	void *kstack;         /* TASK_STACK_ORDER pages; regs live at its top */
 	void *xstate;         /* XSAVE area, 64-byte aligned */
-	bool xstate_saved;    /* vector state is in xstate, not in the registers of xstate_kthread */
+	bool xstate_saved; /* vector state is in xstate, not in the registers of xstate_kthread */
 	struct kthread *xstate_kthread; /* where it ran last */
-	void (*start)(void *arg); /* a new task's first function in the libOS, or NULL */
+	void (*start)(void *arg);       /* a new task's first function in the libOS, or NULL */
 	void *start_arg;
-	bool killed;          /* must exit at the next return to user mode */
-	bool in_vfork;        /* parent waits for our exec or exit: process->vfork_done */
+	bool killed;   /* must exit at the next return to user mode */
+	bool in_vfork; /* parent waits for our exec or exit: process->vfork_done */
 	enum task_state state;
 	bool interruptible;
 	bool woken;
-	bool timed_out;       /* sleep_timer has fired */
+	bool timed_out; /* sleep_timer has fired */
 
 	int tid;
 	struct process *process;
 	struct list process_node; /* process->tasks */
 	struct list rq_node;      /* process->host->rq, when RUNNABLE */
-	unsigned eager_wakes; /* whoever it wakes gets a vcpu at once, so many times more (sched.c) */
-	uint64_t queued_tick;     /* instance()->ticks when it became RUNNABLE */
-	struct kthread *kthread;  /* when RUNNING */
+	unsigned eager_wakes; /* whoever it wakes gets a vcpu at once, so many times more (sched.c)
+			       */
+	uint64_t queued_tick; /* instance()->ticks when it became RUNNABLE */
+	struct kthread *kthread; /* when RUNNING */
 	char comm[TASK_COMM_LEN];
 	int sched_policy; /* SCHED_OTHER, BATCH or IDLE: shown, inherited; see sys/sched.c */
 
 	/* Signals. */
 	struct sigpending pending;
 	uint64_t blocked;
-	uint64_t saved_blocked; /* restored after a handler: sigsuspend, ppoll, pselect, epoll_pwait */
+	uint64_t saved_blocked; /* restored after a handler: sigsuspend, ppoll, pselect, epoll_pwait
+				 */
 	bool restore_blocked;
 	struct altstack altstack;
 	struct wait_queue sigwait; /* sigtimedwait and signalfd readers */
@@ -100,14 +102,15 @@ struct task {
 	uint64_t trap_error;
 	uint64_t trap_cr2;
 
-	/* restart_syscall: what to do when a handler-less stop or signal interrupted a timed wait. */
+	/* restart_syscall: what to do when a handler-less stop or signal interrupted a timed wait.
+	 */
 	long (*restart)(struct task *task);
 	uint64_t restart_arg[4];
 
-	uint64_t affinity;         /* as sched_setaffinity(2) set it; 0: all vcpus */
-	int pdeath_signal;         /* prctl(2): sent when the parent ends */
-	uint64_t clear_child_tid;  /* user address, CLONE_CHILD_CLEARTID */
-	uint64_t robust_list;      /* user address */
+	uint64_t affinity;        /* as sched_setaffinity(2) set it; 0: all vcpus */
+	int pdeath_signal;        /* prctl(2): sent when the parent ends */
+	uint64_t clear_child_tid; /* user address, CLONE_CHILD_CLEARTID */
+	uint64_t robust_list;     /* user address */
 	uint64_t robust_list_size;
 	struct timer sleep_timer;
 	struct list futex_node;
@@ -132,18 +135,19 @@ struct process {
 	int pgid;
 	int sid;
 	struct process *parent;
-	struct list children;   /* of .sibling */
+	struct list children; /* of .sibling */
 	struct list sibling;
-	struct list all_node;   /* instance()->processes */
-	struct list tasks;      /* of .process_node */
-	unsigned nr_tasks;      /* alive */
+	struct list all_node; /* instance()->processes */
+	struct list tasks;    /* of .process_node */
+	unsigned nr_tasks;    /* alive */
 	struct task *leader;
 
-	struct hostproc *host;  /* where our tasks run; vfork children share their parent's until exec */
+	struct hostproc *host; /* where our tasks run; vfork children share their parent's until
+				  exec */
 
-	struct mm *mm;          /* shared by vfork until exec */
+	struct mm *mm; /* shared by vfork until exec */
 	struct fdtable *files;
-	struct path_ctx *fs;    /* root, cwd, umask: libos/fs/ */
+	struct path_ctx *fs; /* root, cwd, umask: libos/fs/ */
 	struct sighand *sighand;
 	struct sigpending pending; /* directed at the process */
 	struct wait_queue sigwait;
@@ -151,22 +155,22 @@ struct process {
 	int nice;               /* shown, inherited; see sys/misc.c */
 	struct rlimit *rlimits; /* [RLIM_NLIMITS] */
 
-	bool exiting;           /* exit_group or a fatal signal is under way */
+	bool exiting; /* exit_group or a fatal signal is under way */
 	bool zombie;
 	bool stopped;
 	bool stop_reported;
 	bool continued;
 	int stop_signal;
 	struct wait_queue stop_wait; /* stopped tasks sleep here; SIGCONT and SIGKILL wake them */
-	bool undumpable;        /* prctl(2) */
+	bool undumpable;             /* prctl(2) */
 	bool keep_caps;
 	bool no_new_privs;
-	bool subreaper;         /* orphans below become its children */
-	bool execed;            /* since fork: setpgid from the parent is refused */
-	int exit_signal;        /* to the parent at exit, SIGCHLD as a rule */
-	uint32_t exit_status;   /* wait(2) status word */
+	bool subreaper;               /* orphans below become its children */
+	bool execed;                  /* since fork: setpgid from the parent is refused */
+	int exit_signal;              /* to the parent at exit, SIGCHLD as a rule */
+	uint32_t exit_status;         /* wait(2) status word */
 	struct wait_queue child_wait; /* parents wait here for their children */
-	bool vfork_busy;        /* we are a vfork child that has not yet execed or exited */
+	bool vfork_busy;              /* we are a vfork child that has not yet execed or exited */
 	struct wait_queue vfork_done;
 
 	struct itimer *itimers; /* sys/itimer.c: ITIMER_REAL, VIRTUAL, PROF; made on first use */
@@ -178,7 +182,7 @@ struct process {
 	char *exe_path;         /* arena string, for /proc/self/exe */
 	struct args_copy *args; /* what others see in /proc/PID/cmdline; shared by fork */
 	uint64_t arg_start, arg_end, env_start, env_end; /* user addresses, for /proc */
-	uint64_t auxv[64];      /* copy of the auxiliary vector, for /proc/self/auxv */
+	uint64_t auxv[64]; /* copy of the auxiliary vector, for /proc/self/auxv */
 };
 
 /*
@@ -190,11 +194,11 @@ struct hostproc {
 	struct list rq;       /* runnable tasks, FIFO */
 	struct list kthreads; /* of kthread.node */
 	unsigned nr_kthreads;
-	unsigned nr_running;  /* kthreads that hold a vcpu */
+	unsigned nr_running; /* kthreads that hold a vcpu */
 	unsigned nr_processes;
-	int pid;              /* the host's */
-	bool first;           /* the launcher's child: stays until the instance's end */
-	bool dead;            /* on its way out */
+	int pid;    /* the host's */
+	bool first; /* the launcher's child: stays until the instance's end */
+	bool dead;  /* on its way out */
 };
 
 /* What a kthread waits for. */
@@ -207,19 +211,19 @@ enum kthread_state {
 };
 
 /*
- * A host thread.  %gs points here; the first fields are used by entry.S and by the signal handlers at
- * fixed offsets (asserted in entry.c).  Written by its own thread only, except where noted.
+ * A host thread.  %gs points here; the first fields are used by entry.S and by the signal handlers
+ * at fixed offsets (asserted in entry.c).  Written by its own thread only, except where noted.
  */
 struct kthread {
-	struct kthread *self;       /* 0x00 */
-	struct task *current;       /* 0x08: NULL in its own loop */
-	uint64_t kstack_top;        /* 0x10: of the current task, minus sizeof(struct pt_regs) */
-	uint64_t user_rsp;          /* 0x18: scratch of the entry */
-	uint64_t user_rip;          /* 0x20: scratch of the full restore */
-	uint64_t trap_rip;          /* 0x28: saved by the signal handlers for entry_fault/entry_preempt */
-	uint64_t trap_eflags;       /* 0x30 */
-	uint32_t need_resched;      /* 0x38: work before returning to user mode (any writer, relaxed) */
-	uint32_t in_trap;           /* 0x3c: entry came from SIGSYS: the site may be patched */
+	struct kthread *self; /* 0x00 */
+	struct task *current; /* 0x08: NULL in its own loop */
+	uint64_t kstack_top;  /* 0x10: of the current task, minus sizeof(struct pt_regs) */
+	uint64_t user_rsp;    /* 0x18: scratch of the entry */
+	uint64_t user_rip;    /* 0x20: scratch of the full restore */
+	uint64_t trap_rip;    /* 0x28: saved by the signal handlers for entry_fault/entry_preempt */
+	uint64_t trap_eflags; /* 0x30 */
+	uint32_t need_resched; /* 0x38: work before returning to user mode (any writer, relaxed) */
+	uint32_t in_trap;      /* 0x3c: entry came from SIGSYS: the site may be patched */
 
 	/* The fault that entry_fault is about. */
 	siginfo_t fault_info;
@@ -227,28 +231,29 @@ struct kthread {
 	uint64_t fault_error;
 	uint64_t fault_cr2;
 
-	uint64_t calls;             /* statistics since the last flush to the window */
+	uint64_t calls; /* statistics since the last flush to the window */
 	uint64_t traps;
-	uint64_t loop_sp;           /* saved stack pointer of the kthread's own loop */
-	void *stack;                /* KTHREAD_STACK_ORDER pages for it */
-	void *sigstack;             /* KTHREAD_SIGSTACK_ORDER pages */
-	void (*helper)(void *arg);  /* KT_HELPER: what it runs */
+	uint64_t loop_sp;          /* saved stack pointer of the kthread's own loop */
+	void *stack;               /* KTHREAD_STACK_ORDER pages for it */
+	void *sigstack;            /* KTHREAD_SIGSTACK_ORDER pages */
+	void (*helper)(void *arg); /* KT_HELPER: what it runs */
 	void *helper_arg;
-	struct task *dead_task;     /* to be freed by the loop: it ran on this kthread until just now */
-	struct task *vector_owner;  /* whose vector state is in the registers; NULL: nobody's */
+	struct task *dead_task; /* to be freed by the loop: it ran on this kthread until just now */
+	struct task *vector_owner; /* whose vector state is in the registers; NULL: nobody's */
 
 	/* Guard: the instance lock. */
 	enum kthread_state state;
 	struct hostproc *host;
-	struct list node;           /* host->kthreads, or instance()->dead_kthreads */
-	int tid;                    /* the host's; 0 until it runs */
+	struct list node; /* host->kthreads, or instance()->dead_kthreads */
+	int tid;          /* the host's; 0 until it runs */
 	int host_pid;
-	unsigned index;             /* of abi_scratch.kthread_park */
-	int vcpu;                   /* held or waited for, or -1 */
-	uint32_t grant;             /* generation under which it is held */
-	unsigned core;              /* pinned to, or KTHREAD_NO_CORE */
+	unsigned index; /* of abi_scratch.kthread_park */
+	int vcpu;       /* held or waited for, or -1 */
+	uint32_t grant; /* generation under which it is held */
+	unsigned core;  /* pinned to, or KTHREAD_NO_CORE */
 	uint64_t slice_ends_ns;
-	uint32_t *wake_word; /* of a kthread that was handed our vcpu: woken when the lock is free */
+	uint32_t *wake_word; /* of a kthread that was handed our vcpu: woken when the lock is free
+			      */
 };
 
 static inline struct kthread *this_kthread(void)
@@ -282,9 +287,9 @@ void task_kick(struct task *task);
 void task_yield(void);
 
 /*
- * A new task of the process, asleep and unknown to the scheduler, with its kernel stack; its frame is
- * zero but for `full`.  start(arg) is called first in the libOS when it runs (NULL: nothing), then it
- * goes to user mode with its registers.  NULL: out of arena.
+ * A new task of the process, asleep and unknown to the scheduler, with its kernel stack; its frame
+ * is zero but for `full`.  start(arg) is called first in the libOS when it runs (NULL: nothing),
+ * then it goes to user mode with its registers.  NULL: out of arena.
  */
 struct task *task_create(struct process *process, void (*start)(void *arg), void *arg);
 void task_destroy(struct task *task); /* one that does not run; NULL is harmless */
@@ -293,9 +298,9 @@ void task_destroy(struct task *task); /* one that does not run; NULL is harmless
 struct process *process_create(struct process *parent, struct hostproc *host);
 void process_unref(struct process *process);
 
-struct task *task_find(int tid);       /* any process; NULL if none */
+struct task *task_find(int tid);              /* any process; NULL if none */
 struct process *process_find_group(int pgid); /* a living member; NULL if none */
-struct process *process_find(int pid); /* zombies too */
+struct process *process_find(int pid);        /* zombies too */
 
 /* The program's arguments as other processes may read them: they cannot see its memory. */
 struct args_copy {

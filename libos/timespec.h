@@ -33,7 +33,8 @@ static inline uint64_t timespec_to_ns(const struct timespec *ts)
 
 static inline struct timespec ns_to_timespec(uint64_t ns)
 {
-	return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S) };
+	return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S),
+				 .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
 static inline bool timeval_ok(const struct timeval *tv)
@@ -50,8 +51,8 @@ static inline uint64_t timeval_to_ns(const struct timeval *tv)
 
 static inline struct timeval ns_to_timeval(uint64_t ns)
 {
-	return (struct timeval){ .tv_sec = (time_t)(ns / NS_PER_S),
-				 .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US) };
+	return (struct timeval){.tv_sec = (time_t)(ns / NS_PER_S),
+				.tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US)};
 }
 
 /* now + ns. */

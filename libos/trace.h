@@ -1,8 +1,10 @@
 /*
- * trace.h - `leat run --trace`: one line a system call, in strace's manner, on the instance's stderr.
+ * trace.h - `leat run --trace`: one line a system call, in strace's manner, on the instance's
+ * stderr.
  *
- * entry.c calls these when abi_instance.trace is set (relaxed load): trace_enter before calls that may
- * not return (exit, exit_group, execve, rt_sigreturn) or that block, trace_exit after each call.
+ * entry.c calls these when abi_instance.trace is set (relaxed load): trace_enter before calls that
+ * may not return (exit, exit_group, execve, rt_sigreturn) or that block, trace_exit after each
+ * call.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /*
- * unix.h - AF_UNIX sockets, private to unix*.c.  Guard of everything: the instance lock.  See unix(7).
+ * unix.h - AF_UNIX sockets, private to unix*.c.  Guard of everything: the instance lock.  See
+ * unix(7).
  */
 #pragma once
 
@@ -54,9 +55,9 @@ struct unix_sock {
 	enum unix_state state;
 	struct unix_sock *peer; /* referenced; for datagram sockets: connect(2)'s */
 	struct unix_name name;
-	struct path path;       /* of a name in the file system */
-	struct list name_node;  /* abstract names */
-	struct unix_cred cred;  /* of who made or connected it: SO_PEERCRED of the peer */
+	struct path path;      /* of a name in the file system */
+	struct list name_node; /* abstract names */
+	struct unix_cred cred; /* of who made or connected it: SO_PEERCRED of the peer */
 	struct unix_cred peer_cred;
 
 	struct list rx; /* of unix_msg.node */

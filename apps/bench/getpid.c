@@ -1,6 +1,6 @@
 /*
- * The cost of a trivial system call through `mov $nr,%eax; syscall`, the shape that compilers and libcs
- * make: prints nanoseconds a call, the best of five rounds.
+ * The cost of a trivial system call through `mov $nr,%eax; syscall`, the shape that compilers and
+ * libcs make: prints nanoseconds a call, the best of five rounds.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -25,11 +25,11 @@
 
 #define LAUNCHER_FD 3
 #define LAUNCHER_MAGIC 0x6c616e63U
-#define LAUNCHER_MSG_MAX (1U << 20)  /* bytes of one message */
-#define LAUNCHER_FDS_MAX 96U         /* descriptors beside one message */
-#define LAUNCHER_FILTER_MAX 4096U    /* instructions of one seccomp filter (the kernel's limit) */
+#define LAUNCHER_MSG_MAX (1U << 20)   /* bytes of one message */
+#define LAUNCHER_FDS_MAX 96U          /* descriptors beside one message */
+#define LAUNCHER_FILTER_MAX 4096U     /* instructions of one seccomp filter (the kernel's limit) */
 #define LAUNCHER_INSTANCES_MAX 20000U /* instances at once */
-#define LAUNCHER_UID_MIN 1000000U /* uids below are somebody's */
+#define LAUNCHER_UID_MIN 1000000U     /* uids below are somebody's */
 #define LAUNCHER_BLOCK_MAX (ABI_BOOT_SIZE / 2) /* boot block and strings; the rest is stack */
 
 enum launcher_type {
@@ -70,8 +70,8 @@ struct launcher_init {
 };
 
 struct launcher_setup {
-	struct launcher_msg msg;  /* fds: the control page, then an eventfd for each bit set */
-	uint32_t doorbell_mask; /* bit n: host cpu n has a dataplane thread */
+	struct launcher_msg msg; /* fds: the control page, then an eventfd for each bit set */
+	uint32_t doorbell_mask;  /* bit n: host cpu n has a dataplane thread */
 	uint32_t pad;
 };
 

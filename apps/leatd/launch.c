@@ -62,8 +62,10 @@ static int send_message(int fd, void *message, size_t size, enum launcher_type t
 	struct iovec iov = {.iov_base = message, .iov_len = size};
 	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	*(struct launcher_msg *)message = (struct launcher_msg){
-		.magic = LAUNCHER_MAGIC, .type = type, .size = (uint32_t)size, .nr_fds = nr_fds};
+	*(struct launcher_msg *)message = (struct launcher_msg){.magic = LAUNCHER_MAGIC,
+								.type = type,
+								.size = (uint32_t)size,
+								.nr_fds = nr_fds};
 	if (nr_fds) {
 		hdr.msg_control = control;
 		hdr.msg_controllen = CMSG_SPACE(nr_fds * sizeof(int));
@@ -290,9 +292,9 @@ int launch_start(struct launch *launch, const struct launch_request *req)
 	start->nproc = req->nproc;
 	start->flags = req->writable ? LAUNCHER_WRITE : 0;
 	unsigned nr_fds = fds_fill(req, fds, &start->flags);
-	int r = w.overflow ? -E2BIG
-			   : send_message(launch->fd, start, head + w.used, LAUNCHER_START, fds,
-					  nr_fds);
+	int r = w.overflow ?
+			-E2BIG :
+			send_message(launch->fd, start, head + w.used, LAUNCHER_START, fds, nr_fds);
 	free(start);
 	return r;
 }

@@ -52,8 +52,8 @@ struct instance {
 	char name[NAME_LEN_MAX + 1];
 	enum instance_state state;
 	bool detached;
-	bool removed; /* not listed any more: only the uid is still out */
-	bool gone;    /* no process of the uid is left */
+	bool removed;    /* not listed any more: only the uid is still out */
+	bool gone;       /* no process of the uid is left */
 	json_t *request; /* as it came: for inspect */
 	uint32_t uid_index;
 	uint32_t ip_be;
@@ -67,12 +67,12 @@ struct instance {
 	unsigned ports[INSTANCE_PORTS_MAX]; /* dataplane ids */
 	unsigned nr_ports;
 	uint32_t pid;
-	int status; /* wait(2) status word, when EXITED */
-	char reason[REASON_MAX]; /* why Leat ended it, "" if it ended by itself */
+	int status;                     /* wait(2) status word, when EXITED */
+	char reason[REASON_MAX];        /* why Leat ended it, "" if it ended by itself */
 	uint64_t started_ns, exited_ns; /* CLOCK_MONOTONIC */
-	int64_t started_time;		/* seconds since 1970 */
-	struct loop_timer kill_timer;	/* leat stop's patience */
-	struct loop_timer start_timer;	/* a detached start is answered when the program runs */
+	int64_t started_time;           /* seconds since 1970 */
+	struct loop_timer kill_timer;   /* leat stop's patience */
+	struct loop_timer start_timer;  /* a detached start is answered when the program runs */
 	unsigned start_polls;
 	struct output output;
 };
@@ -83,7 +83,7 @@ struct client {
 	struct loop_source source;
 	struct leatd *leatd;
 	struct instance *waiting; /* tell it when this one has ended */
-	bool owner;		  /* its foreground: the instance goes with the connection */
+	bool owner;               /* its foreground: the instance goes with the connection */
 };
 
 struct leatd {
@@ -112,8 +112,16 @@ struct leatd {
 
 /* ---- instance.c: the life of an instance ---- */
 
-enum fd_role { ROLE_STDIN, ROLE_STDOUT, ROLE_STDERR, ROLE_ROOT, ROLE_EXEC, ROLE_CWD, ROLE_FILTER,
-	       ROLE_COUNT };
+enum fd_role {
+	ROLE_STDIN,
+	ROLE_STDOUT,
+	ROLE_STDERR,
+	ROLE_ROOT,
+	ROLE_EXEC,
+	ROLE_CWD,
+	ROLE_FILTER,
+	ROLE_COUNT
+};
 
 /* What a request asks for; texts are the request's. */
 struct instance_spec {

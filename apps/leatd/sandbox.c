@@ -71,13 +71,43 @@ struct refusal {
 	const char *name;
 };
 
-#define EQ(n, name, value) {n, CHECK_EQ, value, 0, name}
-#define LE(n, name, value) {n, CHECK_LE, value, 0, name}
-#define ONLY(n, name, bits) {n, CHECK_EQ, 0, bits, name}
-#define WITH(n, name, value, bits) {n, CHECK_EQ, value, bits, name}
-#define BASE(call, ...) {call, SANDBOX_BASE, {__VA_ARGS__}}
-#define DIRECTORY(call, ...) {call, SANDBOX_DIRECTORY, {__VA_ARGS__}}
-#define WRITE(call, ...) {call, SANDBOX_WRITE, {__VA_ARGS__}}
+#define EQ(n, name, value)                                                                         \
+	{                                                                                          \
+		n, CHECK_EQ, value, 0, name                                                        \
+	}
+#define LE(n, name, value)                                                                         \
+	{                                                                                          \
+		n, CHECK_LE, value, 0, name                                                        \
+	}
+#define ONLY(n, name, bits)                                                                        \
+	{                                                                                          \
+		n, CHECK_EQ, 0, bits, name                                                         \
+	}
+#define WITH(n, name, value, bits)                                                                 \
+	{                                                                                          \
+		n, CHECK_EQ, value, bits, name                                                     \
+	}
+#define BASE(call, ...)                                                                            \
+	{                                                                                          \
+		call, SANDBOX_BASE,                                                                \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define DIRECTORY(call, ...)                                                                       \
+	{                                                                                          \
+		call, SANDBOX_DIRECTORY,                                                           \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define WRITE(call, ...)                                                                           \
+	{                                                                                          \
+		call, SANDBOX_WRITE,                                                               \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
 
 #define PROT_ALL 7UL
 #define MAP_OK                                                                                     \
@@ -111,8 +141,8 @@ static const struct rule rules[] = {
 	BASE("mprotect", ONLY(2, "prot", PROT_ALL)),
 	BASE("mremap", ONLY(3, "flags", MREMAP_OK)),
 	BASE("madvise", LE(2, "advice", MADV_DONTNEED)),
-	BASE("madvise", WITH(2, "advice", MADV_FREE, 3)),      /* FREE REMOVE DONTFORK DOFORK */
-	BASE("madvise", WITH(2, "advice", MADV_HUGEPAGE, 1)),  /* HUGEPAGE NOHUGEPAGE */
+	BASE("madvise", WITH(2, "advice", MADV_FREE, 3)),     /* FREE REMOVE DONTFORK DOFORK */
+	BASE("madvise", WITH(2, "advice", MADV_HUGEPAGE, 1)), /* HUGEPAGE NOHUGEPAGE */
 	BASE("madvise", WITH(2, "advice", MADV_DONTDUMP, 7)), /* DONTDUMP .. POPULATE_WRITE */
 	BASE("mincore"),
 	BASE("msync"),
@@ -210,8 +240,9 @@ static uint32_t call_number(const char *call)
 static struct scmp_arg_cmp compare(const struct check *check)
 {
 	if (check->op == CHECK_LE)
-		return (struct scmp_arg_cmp){
-			.arg = check->arg, .op = SCMP_CMP_LE, .datum_a = check->value};
+		return (struct scmp_arg_cmp){.arg = check->arg,
+					     .op = SCMP_CMP_LE,
+					     .datum_a = check->value};
 	return (struct scmp_arg_cmp){.arg = check->arg,
 				     .op = SCMP_CMP_MASKED_EQ,
 				     .datum_a = ~check->free,
@@ -273,9 +304,9 @@ static int allow_list_export(unsigned groups, struct sandbox_program *ret_prog)
 #define PROLOGUE_LEN 11
 
 /*
- * Kills foreign architectures and x32, answers `outside` for a call from outside the text, and falls
- * through with the call's number loaded otherwise.  The instruction pointer is the one behind the
- * syscall instruction, so the text is (low, high]; both lie in one 4 GiB block.
+ * Kills foreign architectures and x32, answers `outside` for a call from outside the text, and
+ * falls through with the call's number loaded otherwise.  The instruction pointer is the one behind
+ * the syscall instruction, so the text is (low, high]; both lie in one 4 GiB block.
  */
 static int prologue(uint64_t low, uint64_t high, uint32_t outside, struct sock_filter *out)
 {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SANDBOX_BASE 1U	     /* memory, threads, descriptors: every instance */
+#define SANDBOX_BASE 1U      /* memory, threads, descriptors: every instance */
 #define SANDBOX_DIRECTORY 2U /* directory mode: files of the root and of volumes, read */
 #define SANDBOX_WRITE 4U     /* writable volumes */
 #define SANDBOX_ALL (SANDBOX_BASE | SANDBOX_DIRECTORY | SANDBOX_WRITE)

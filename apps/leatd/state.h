@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#define STATE_UIDS 20000U	  /* uids of one leatd */
-#define STATE_UID_FIRST 2000000U  /* of block 0 */
+#define STATE_UIDS 20000U        /* uids of one leatd */
+#define STATE_UID_FIRST 2000000U /* of block 0 */
 #define STATE_UID_BLOCKS 64U
 
 struct state {

@@ -128,9 +128,9 @@ static __always_inline int is_zero(const __u8 *a, int n)
 /* fe80::/64 with the interface identifier made of the MAC (RFC 4291, appendix A). */
 static __always_inline int is_own_link_local(const __u8 *ip, const struct leat_identity *id)
 {
-	return ip[0] == 0xfe && ip[1] == 0x80 && is_zero(ip + 2, 6) &&
-	       ip[8] == (id->mac[0] ^ 2) && same(ip + 9, id->mac + 1, 2) && ip[11] == 0xff &&
-	       ip[12] == 0xfe && same(ip + 13, id->mac + 3, 3);
+	return ip[0] == 0xfe && ip[1] == 0x80 && is_zero(ip + 2, 6) && ip[8] == (id->mac[0] ^ 2) &&
+	       same(ip + 9, id->mac + 1, 2) && ip[11] == 0xff && ip[12] == 0xfe &&
+	       same(ip + 13, id->mac + 3, 3);
 }
 
 static __always_inline int is_own_ipv6(const __u8 *ip, const struct leat_identity *id)

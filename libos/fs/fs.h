@@ -124,7 +124,8 @@ struct inode {
 };
 
 #define DENTRY_HASHED 1u
-#define DENTRY_PINNED 2u   /* an entry of memfs or of an upper layer: never dropped from the cache \
+#define DENTRY_PINNED                                                                              \
+	2u                 /* an entry of memfs or of an upper layer: never dropped from the cache \
 			    */
 #define DENTRY_WHITEOUT 4u /* pinned and negative: hides a lower entry */
 #define DENTRY_LOWER 8u    /* the directory's lower layer has this name */

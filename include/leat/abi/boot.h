@@ -1,9 +1,9 @@
 /*
  * boot.h - what the launcher tells an instance, and the host descriptors that it inherits.
  *
- * The block lies at ABI_BOOT_BASE.  Offsets are from its start; strings are NUL-terminated; lists of
- * strings lie one after the other.  The launcher jumps to the image's entry with rdi = the block and
- * rsp = ABI_BOOT_BASE + ABI_BOOT_SIZE.
+ * The block lies at ABI_BOOT_BASE.  Offsets are from its start; strings are NUL-terminated; lists
+ * of strings lie one after the other.  The launcher jumps to the image's entry with rdi = the block
+ * and rsp = ABI_BOOT_BASE + ABI_BOOT_SIZE.
  */
 #pragma once
 
@@ -18,8 +18,8 @@
  * Landlock refuses to open the host's / anew.
  */
 #define ABI_FD_ROOT 4
-#define ABI_FD_EXEC 5     /* the program's file, O_RDONLY; -1 in the block when absent */
-#define ABI_FD_VOLUMES 16 /* ABI_FD_VOLUMES + n: volume n: O_PATH directory, or an open file */
+#define ABI_FD_EXEC 5      /* the program's file, O_RDONLY; -1 in the block when absent */
+#define ABI_FD_VOLUMES 16  /* ABI_FD_VOLUMES + n: volume n: O_PATH directory, or an open file */
 #define ABI_FD_DOORBELL 64 /* ABI_FD_DOORBELL + core: eventfd of that core's dataplane thread */
 #define ABI_FD_FIRST_FREE 128
 
@@ -35,22 +35,23 @@ struct abi_volume {
 struct abi_boot {
 	uint32_t magic;
 	uint32_t version;
-	uint32_t size;       /* bytes of block and strings */
+	uint32_t size; /* bytes of block and strings */
 	uint32_t nr_vcpus;
-	uint32_t uid;        /* the instance's host uid and gid: shown inside as 0 */
-	uint32_t instance;   /* its number */
-	int32_t exec_fd;     /* ABI_FD_EXEC or -1 */
+	uint32_t uid;      /* the instance's host uid and gid: shown inside as 0 */
+	uint32_t instance; /* its number */
+	int32_t exec_fd;   /* ABI_FD_EXEC or -1 */
 	uint32_t trace;
 	uint64_t memory_max; /* bytes, 0: no limit */
 	uint64_t host_vdso;  /* address of the host's vDSO (ELF header) in this process, 0: none */
-	uint64_t host_keep_low;  /* [low, high): host vdso + vvar mappings, to be left alone */
+	uint64_t host_keep_low; /* [low, high): host vdso + vvar mappings, to be left alone */
 	uint64_t host_keep_high;
 	uint64_t window_size;
-	uint64_t text_low;   /* the image's text, as the seccomp filter has it */
+	uint64_t text_low; /* the image's text, as the seccomp filter has it */
 	uint64_t text_high;
 	uint64_t launched_ns; /* CLOCK_MONOTONIC when the request arrived at leatd */
 	uint8_t random[64];
-	uint32_t program_off; /* as given on the command line: a path or a name to look up in PATH */
+	uint32_t program_off; /* as given on the command line: a path or a name to look up in PATH
+			       */
 	uint32_t cwd_off;
 	uint32_t hostname_off;
 	uint32_t argc;
@@ -60,8 +61,8 @@ struct abi_boot {
 	uint32_t nr_volumes;
 	struct abi_volume volume[ABI_MAX_VOLUMES];
 	uint32_t umask;
-	uint32_t nofile;     /* RLIMIT_NOFILE shown inside */
-	uint64_t stack_max;  /* RLIMIT_STACK shown inside, bytes */
+	uint32_t nofile;    /* RLIMIT_NOFILE shown inside */
+	uint64_t stack_max; /* RLIMIT_STACK shown inside, bytes */
 };
 
 _Static_assert(sizeof(struct abi_boot) < 2048, "the block leaves room for its strings");

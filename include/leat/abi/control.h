@@ -1,9 +1,9 @@
 /*
  * control.h - leatd's control page: what every instance may read and only leatd writes.
  *
- * One memfd, mapped read-only by instances at ABI_CONTROL_BASE.  It says which dataplane threads poll
- * and which sleep, so that a kthread rings the doorbell (an 8-byte write of 1 to the eventfd of a core,
- * ABI_FD_DOORBELL + core) only when nobody would look at its ring soon.
+ * One memfd, mapped read-only by instances at ABI_CONTROL_BASE.  It says which dataplane threads
+ * poll and which sleep, so that a kthread rings the doorbell (an 8-byte write of 1 to the eventfd
+ * of a core, ABI_FD_DOORBELL + core) only when nobody would look at its ring soon.
  */
 #pragma once
 
@@ -14,8 +14,8 @@
 #define ABI_MAX_CORES 32U
 
 /*
- * Written to a doorbell instead of 1: a vcpu of the writer is parked in state ABI_VCPU_WANT although
- * nothing of the instance runs, so that nobody would see it in the window.
+ * Written to a doorbell instead of 1: a vcpu of the writer is parked in state ABI_VCPU_WANT
+ * although nothing of the instance runs, so that nobody would see it in the window.
  */
 #define ABI_BELL_WISH (1ULL << 32)
 
@@ -27,12 +27,12 @@ enum abi_dp_state {
 };
 
 struct abi_core {
-	uint32_t state;     /* enum abi_dp_state */
-	uint32_t grants;    /* kthreads granted on this core now */
-	uint64_t wake_ns;   /* CLOCK_MONOTONIC: when a sleeping thread wakes by itself */
-	uint64_t round_ns;  /* when the last round ended */
-	uint32_t waiting;   /* kthreads that wait for this core: linger only briefly */
-	uint32_t spinner;   /* someone here does not give way: do not linger by yielding */
+	uint32_t state;    /* enum abi_dp_state */
+	uint32_t grants;   /* kthreads granted on this core now */
+	uint64_t wake_ns;  /* CLOCK_MONOTONIC: when a sleeping thread wakes by itself */
+	uint64_t round_ns; /* when the last round ended */
+	uint32_t waiting;  /* kthreads that wait for this core: linger only briefly */
+	uint32_t spinner;  /* someone here does not give way: do not linger by yielding */
 	uint8_t pad[32];
 };
 

@@ -33,47 +33,47 @@ enum leat_verdict {
 	LEAT_DROP = 0,
 	LEAT_PASS = 1,
 	LEAT_REDIRECT = 2, /* reserved: the DPU treats it as a drop until a handle can be set */
-	/* any other value is a drop too */
+			   /* any other value is a drop too */
 };
 
 enum leat_pkt_flags {
 	LEAT_PKT_CSUM_PARTIAL = 1 << 0, /* the transport checksum is left to the receiver */
-	LEAT_PKT_GSO = 1 << 1,		/* gso_size is the payload of one segment */
-	LEAT_PKT_FROM_UPLINK = 1 << 2,	/* ingress: the sender is not an instance of this machine */
+	LEAT_PKT_GSO = 1 << 1,          /* gso_size is the payload of one segment */
+	LEAT_PKT_FROM_UPLINK = 1 << 2,  /* ingress: the sender is not an instance of this machine */
 };
 
 /* What a program sees of a packet. All of it is read-only to the program. */
 struct leat_pkt_ctx {
-	__u64 data;	/* address of the private copy: the Ethernet header's first byte */
-	__u64 data_end; /* one past the copy's last byte; at most data + len */
-	__u64 now_ns;	/* CLOCK_MONOTONIC, of the round and not of the packet */
-	__u32 len;	/* bytes of the whole frame, payload behind the copy included */
-	__u32 instance; /* id of the instance whose filter this is */
-	__u32 tenant;	/* its tenant */
-	__u32 port;	/* DPU port that the frame came from (ingress) or 0 */
+	__u64 data;        /* address of the private copy: the Ethernet header's first byte */
+	__u64 data_end;    /* one past the copy's last byte; at most data + len */
+	__u64 now_ns;      /* CLOCK_MONOTONIC, of the round and not of the packet */
+	__u32 len;         /* bytes of the whole frame, payload behind the copy included */
+	__u32 instance;    /* id of the instance whose filter this is */
+	__u32 tenant;      /* its tenant */
+	__u32 port;        /* DPU port that the frame came from (ingress) or 0 */
 	__u32 peer_tenant; /* ingress: tenant of the sending instance, 0 from an uplink */
-	__u32 gso_size;	/* 0 unless LEAT_PKT_GSO */
-	__u32 flags;	/* enum leat_pkt_flags */
-	__u32 tag;	/* the instance's tag word */
+	__u32 gso_size;    /* 0 unless LEAT_PKT_GSO */
+	__u32 flags;       /* enum leat_pkt_flags */
+	__u32 tag;         /* the instance's tag word */
 };
 
 _Static_assert(sizeof(struct leat_pkt_ctx) == 56, "struct leat_pkt_ctx is ABI");
 
 enum leat_identity_flags {
 	LEAT_ID_DHCP_SERVER = 1 << 0, /* may answer DHCP requests */
-	LEAT_ID_ROUTER = 1 << 1,      /* may send router advertisements and forward foreign sources */
+	LEAT_ID_ROUTER = 1 << 1, /* may send router advertisements and forward foreign sources */
 };
 
 /* Who an instance is: the one value of the map "identity". Addresses are in network order. */
 struct leat_identity {
 	__u8 mac[6];
-	__u16 vlan;	   /* host order; 0: the instance may not send tagged frames */
-	__u32 ipv4;	   /* 0: none */
-	__u32 tenant;	   /* never 0 */
-	__u8 ipv6[16];	   /* all zero: none but the link-local address made of the MAC (EUI-64) */
-	__u8 ipv4_prefix;  /* length of the subnet's prefix, for its broadcast address */
+	__u16 vlan;       /* host order; 0: the instance may not send tagged frames */
+	__u32 ipv4;       /* 0: none */
+	__u32 tenant;     /* never 0 */
+	__u8 ipv6[16];    /* all zero: none but the link-local address made of the MAC (EUI-64) */
+	__u8 ipv4_prefix; /* length of the subnet's prefix, for its broadcast address */
 	__u8 ipv6_prefix;
-	__u16 flags;	   /* enum leat_identity_flags */
+	__u16 flags; /* enum leat_identity_flags */
 	__u32 instance;
 };
 
@@ -89,16 +89,16 @@ enum leat_counter {
 	LEAT_COUNT_INGRESS,
 	LEAT_COUNT_PASS_EGRESS,
 	LEAT_COUNT_PASS_INGRESS,
-	LEAT_COUNT_DROP_SHORT,	/* too short for its own headers */
-	LEAT_COUNT_DROP_MAC,	/* foreign source MAC, or not addressed to this instance */
-	LEAT_COUNT_DROP_VLAN,	/* a tag that the instance does not own */
-	LEAT_COUNT_DROP_IPV4,	/* foreign IPv4 source */
-	LEAT_COUNT_DROP_IPV6,	/* foreign IPv6 source */
-	LEAT_COUNT_DROP_ARP,	/* ARP that speaks for somebody else */
-	LEAT_COUNT_DROP_ND,	/* ND that speaks for somebody else, or a router advertisement */
-	LEAT_COUNT_DROP_DHCP,	/* DHCP server without the right to be one */
-	LEAT_COUNT_DROP_PROTO,	/* an EtherType other than IPv4, IPv6, ARP */
-	LEAT_COUNT_DROP_TENANT, /* from another tenant */
+	LEAT_COUNT_DROP_SHORT,    /* too short for its own headers */
+	LEAT_COUNT_DROP_MAC,      /* foreign source MAC, or not addressed to this instance */
+	LEAT_COUNT_DROP_VLAN,     /* a tag that the instance does not own */
+	LEAT_COUNT_DROP_IPV4,     /* foreign IPv4 source */
+	LEAT_COUNT_DROP_IPV6,     /* foreign IPv6 source */
+	LEAT_COUNT_DROP_ARP,      /* ARP that speaks for somebody else */
+	LEAT_COUNT_DROP_ND,       /* ND that speaks for somebody else, or a router advertisement */
+	LEAT_COUNT_DROP_DHCP,     /* DHCP server without the right to be one */
+	LEAT_COUNT_DROP_PROTO,    /* an EtherType other than IPv4, IPv6, ARP */
+	LEAT_COUNT_DROP_TENANT,   /* from another tenant */
 	LEAT_COUNT_DROP_IDENTITY, /* no identity: nothing was loaded for the instance */
 	LEAT_COUNT_USER = 16,
 	LEAT_COUNT_MAX = 32,

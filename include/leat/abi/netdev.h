@@ -2,11 +2,11 @@
  * netdev.h - the virtio-net device of an instance: the register block in the window.
  *
  * Modelled on virtio 1.2 section 4.1.4.3 (common configuration) and 5.1.4 (network device
- * configuration); rings are split virtqueues (section 2.7) with the structs of <linux/virtio_ring.h>.
- * A descriptor's addr is an offset within the window.  Queue 2n receives and 2n+1 transmits for
- * vcpu n.  The driver fills queue[], then sets DRIVER_OK; leatd copies and checks the block once and
- * answers in device_status.  There are no notifications in the rings: see control.h for the doorbell,
- * and a kthread polls its own used rings.
+ * configuration); rings are split virtqueues (section 2.7) with the structs of
+ * <linux/virtio_ring.h>. A descriptor's addr is an offset within the window.  Queue 2n receives and
+ * 2n+1 transmits for vcpu n.  The driver fills queue[], then sets DRIVER_OK; leatd copies and
+ * checks the block once and answers in device_status.  There are no notifications in the rings: see
+ * control.h for the doorbell, and a kthread polls its own used rings.
  */
 #pragma once
 
@@ -36,9 +36,9 @@
 #define ABI_NET_MAX_QUEUES (2U * ABI_MAX_VCPUS)
 
 struct abi_netq {
-	uint32_t size;      /* entries, a power of two; 0: queue unused */
+	uint32_t size; /* entries, a power of two; 0: queue unused */
 	uint32_t pad;
-	uint64_t desc_off;  /* window offsets of the three parts of a split virtqueue */
+	uint64_t desc_off; /* window offsets of the three parts of a split virtqueue */
 	uint64_t avail_off;
 	uint64_t used_off;
 };
@@ -48,10 +48,11 @@ struct abi_netdev {
 	uint64_t device_features;
 	uint8_t mac[6];
 	uint16_t mtu;
-	uint32_t ipv4_be;      /* own address, network order; 0: no network */
+	uint32_t ipv4_be; /* own address, network order; 0: no network */
 	uint32_t gateway_be;
 	uint32_t prefix_len;
-	uint32_t device_status; /* answer: DRIVER_OK when taken, FAILED or NEEDS_RESET with a reason */
+	uint32_t device_status; /* answer: DRIVER_OK when taken, FAILED or NEEDS_RESET with a reason
+				 */
 	uint32_t device_reason; /* leatd's reason code, shown by leat inspect */
 	uint32_t nr_queue_pairs;
 	uint8_t leatd_pad[24];

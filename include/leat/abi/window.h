@@ -59,9 +59,9 @@ struct abi_instance {
 	uint8_t instance_pad[8];
 
 	/*
-	 * Signals from outside (leat stop/kill, Ctrl-C): bit n-1 asks for signal n to the foreground
-	 * process group.  leatd sets with fetch_or(release) and grants a vcpu; the instance takes with
-	 * exchange(0, acquire).
+	 * Signals from outside (leat stop/kill, Ctrl-C): bit n-1 asks for signal n to the
+	 * foreground process group.  leatd sets with fetch_or(release) and grants a vcpu; the
+	 * instance takes with exchange(0, acquire).
 	 */
 	uint64_t ext_signals;
 	uint8_t signal_pad[56];
@@ -85,28 +85,29 @@ enum abi_vcpu_state {
  *
  * Grant protocol.  `grant` counts grants and only leatd moves it.  At the start both words are 0:
  * no core held.  leatd grants by storing core and granted_ns, then grant + 1 (release), then
- * FUTEX_WAKE.  The kthread runs while grant != parked_grant.  To park it stores deadline_ns and state
- * (PARKED or WANT), then parked_grant = the grant it ran under (release), then FUTEX_WAITs while
- * grant == parked_grant.  leatd sees "grant == parked_grant" (acquire) as "core given back" and only
- * then grants again.  No wake-up is lost: the driver keeps the field used_event of its receive queue
- * (virtio 1.2, section 2.7.10: avail->ring[size]) at the used index up to which it took frames, and
- * leatd, which alone moves the used index, compares the two when it sees the vcpu parked: frames that
- * came after the driver's last look get it granted again.
- * A parked vcpu is given work by its siblings with state = WANT and the doorbell: leatd looks at all
- * slots of an instance while any of its vcpus holds a core.
+ * FUTEX_WAKE.  The kthread runs while grant != parked_grant.  To park it stores deadline_ns and
+ * state (PARKED or WANT), then parked_grant = the grant it ran under (release), then FUTEX_WAITs
+ * while grant == parked_grant.  leatd sees "grant == parked_grant" (acquire) as "core given back"
+ * and only then grants again.  No wake-up is lost: the driver keeps the field used_event of its
+ * receive queue (virtio 1.2, section 2.7.10: avail->ring[size]) at the used index up to which it
+ * took frames, and leatd, which alone moves the used index, compares the two when it sees the vcpu
+ * parked: frames that came after the driver's last look get it granted again. A parked vcpu is
+ * given work by its siblings with state = WANT and the doorbell: leatd looks at all slots of an
+ * instance while any of its vcpus holds a core.
  */
 struct abi_vcpu {
 	/* Written by leatd. */
-	uint32_t grant;      /* generation, +1 a grant; futex word (shared) */
-	uint32_t core;       /* host cpu to run on, valid when grant moved */
-	uint32_t preempt;    /* equals grant: please give the core back at the next safe point */
+	uint32_t grant;   /* generation, +1 a grant; futex word (shared) */
+	uint32_t core;    /* host cpu to run on, valid when grant moved */
+	uint32_t preempt; /* equals grant: please give the core back at the next safe point */
 	uint32_t pad0;
 	uint64_t granted_ns; /* when */
 	uint8_t pad1[40];
 
 	/* Written by the instance. */
 	uint32_t state;        /* enum abi_vcpu_state */
-	uint32_t parked_grant; /* the grant that was given back; grant == parked_grant: no core held */
+	uint32_t parked_grant; /* the grant that was given back; grant == parked_grant: no core held
+				*/
 	uint64_t deadline_ns;  /* CLOCK_MONOTONIC; 0: none; read when parked */
 	uint32_t yields;       /* counts up whenever the kthread gave way (yield, park): liveness */
 	uint32_t pad2;
@@ -132,7 +133,8 @@ struct abi_scratch {
 
 _Static_assert(sizeof(struct abi_instance) == 256, "abi_instance layout");
 _Static_assert(sizeof(struct abi_vcpu) == 192, "abi_vcpu layout");
-_Static_assert(ABI_VCPUS_OFF + ABI_MAX_VCPUS * sizeof(struct abi_vcpu) <= ABI_SCRATCH_OFF, "vcpus fit");
+_Static_assert(ABI_VCPUS_OFF + ABI_MAX_VCPUS * sizeof(struct abi_vcpu) <= ABI_SCRATCH_OFF,
+	       "vcpus fit");
 _Static_assert(ABI_SCRATCH_OFF + sizeof(struct abi_scratch) <= ABI_RINGS_OFF, "scratch fits");
 
 static inline struct abi_instance *abi_instance_of(void *window)

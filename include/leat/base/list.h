@@ -21,7 +21,7 @@ struct list {
 
 /* Safe against removal of pos. */
 #define list_for_each_safe(pos, tmp, head)                                                         \
-	for ((pos) = (head)->next, (tmp) = (pos)->next; (pos) != (head);                               \
+	for ((pos) = (head)->next, (tmp) = (pos)->next; (pos) != (head);                           \
 	     (pos) = (tmp), (tmp) = (pos)->next)
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
