@@ -539,6 +539,11 @@ static void emit_call(struct jit *j, struct ebpf_insn insn, uint32_t pc)
 			emit_array_lookup(j, (uint32_t)note->map);
 		return;
 	}
+	if (insn.imm <= 0 || insn.imm >= EBPF_HELPERS || !ebpf_helpers[insn.imm].fn) {
+		x86_byte(&j->out, 0x0f); /* ud2: only where control never comes */
+		x86_byte(&j->out, 0x0b);
+		return;
+	}
 	x86_mov(&j->out, true, R9, R12);
 	x86_mov_imm(&j->out, RAX, (uintptr_t)ebpf_helpers[insn.imm].fn);
 	x86_rr(&j->out, false, 0xff, (enum x86_reg)2, RAX);
@@ -597,20 +602,16 @@ static bool layout(struct jit *j)
 	return moved;
 }
 
-/* Where functions begin, which of r6..r9 each uses; helpers that cannot be called are refused. */
-static int survey(struct jit *j)
+/* Where functions begin, which of r6..r9 each uses. */
+static void survey(struct jit *j)
 {
 	uint32_t pc, function = 0;
 
 	for (pc = 0; pc < j->code->count; pc++) {
 		struct ebpf_insn insn = j->code->insns[pc];
 
-		if (!ebpf_is_call(insn))
-			continue;
-		if (insn.src == EBPF_CALL_LOCAL)
+		if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL)
 			j->function_of[(int64_t)pc + 1 + insn.imm] = 1;
-		else if (insn.imm <= 0 || insn.imm >= EBPF_HELPERS || !ebpf_helpers[insn.imm].fn)
-			return -ENOTSUP;
 	}
 	for (pc = 0; pc < j->code->count; pc++) {
 		struct ebpf_insn insn = j->code->insns[pc];
@@ -623,7 +624,6 @@ static int survey(struct jit *j)
 			if (insn.dst == 6 + i || insn.src == 6 + i)
 				j->saves[function] |= (uint8_t)(1u << i);
 	}
-	return 0;
 }
 
 static int make_executable(struct jit *j, struct ebpf_code *code)
@@ -654,7 +654,8 @@ int ebpf_jit_compile(const struct ebpf_object *obj, struct ebpf_code *code)
 	j.function_of = calloc(code->count, sizeof(*j.function_of));
 	j.saves = calloc(code->count, sizeof(*j.saves));
 	if (j.offsets && j.function_of && j.saves) {
-		err = survey(&j);
+		err = 0;
+		survey(&j);
 		/* a jump that could be short with the last offsets may be long with these */
 		for (i = 0; !err && layout(&j); i++)
 			j.long_jumps = i >= LAYOUTS_MAX;

@@ -145,7 +145,7 @@ static bool stack_store(struct machine *m, const struct value *pointer, uint64_t
 
 static bool step_load(struct machine *m, struct ebpf_insn insn)
 {
-	struct value *pointer = &m->regs[insn.src], result;
+	struct value *pointer = &m->regs[insn.src], result = {0};
 	uint64_t at = pointer->bits + (uint64_t)(int64_t)insn.off, bits = 0;
 	uint32_t size = ebpf_size_bytes(insn.code);
 
@@ -216,7 +216,7 @@ static uint64_t atomic_result(int32_t op, uint64_t old, uint64_t operand, uint64
 
 static bool step_atomic(struct machine *m, struct ebpf_insn insn)
 {
-	struct value *pointer = &m->regs[insn.dst], old;
+	struct value *pointer = &m->regs[insn.dst], old = {0};
 	uint64_t at = pointer->bits + (uint64_t)(int64_t)insn.off, bits = 0;
 	uint32_t size = ebpf_size_bytes(insn.code);
 	uint64_t mask = size == 8 ? UINT64_MAX : UINT32_MAX;

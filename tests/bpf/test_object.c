@@ -197,7 +197,7 @@ static void test_array(void **state)
 static void test_damage(void **state)
 {
 	size_t size = read_filter("passall.bpf.o"), i;
-	uint8_t *copy = malloc(size);
+	uint8_t *copy = malloc(size + 1);
 	struct ebpf_object *obj;
 	unsigned int seed = 1;
 	int opened = 0;
