@@ -29,34 +29,34 @@ struct instance {
 	uint64_t magic;
 	const struct abi_boot *boot; /* at ABI_BOOT_BASE, in every process */
 	uint64_t arena_limit_bytes;
-	void *arena_state;           /* arena.c */
-	int arena_fd;                /* -1 until the first fork */
+	void *arena_state; /* arena.c */
+	int arena_fd;      /* -1 until the first fork */
 	int store_fd;
 
-	struct list processes;       /* of process.all_node */
+	struct list processes; /* of process.all_node */
 	struct list tid_hash[256];
-	struct list hosts;           /* of hostproc.all_node */
+	struct list hosts; /* of hostproc.all_node */
 	int last_tid;
 	unsigned nr_processes;
 	unsigned nr_tasks;
-	struct process *init;        /* the first program: its end is the instance's */
-	int foreground_pgid;         /* Ctrl-C and leat kill go there */
+	struct process *init; /* the first program: its end is the instance's */
+	int foreground_pgid;  /* Ctrl-C and leat kill go there */
 	char hostname[65];
 	char domainname[65];
 
-	void *timers;                /* timer.c */
-	void *futexes;               /* futex.c */
-	void *patches;               /* loader/patch.c: known sites and their stubs */
+	void *timers;  /* timer.c */
+	void *futexes; /* futex.c */
+	void *patches; /* loader/patch.c: known sites and their stubs */
 	struct vfs *vfs;
 	struct net *net;
-	struct net_glue *net_glue;   /* socket.c: what goes with net */
+	struct net_glue *net_glue; /* socket.c: what goes with net */
 	struct hostio *hostio;
 	void *unix_sockets;
-	void *sysv;                  /* sysv_shm.c */
+	void *sysv; /* sysv_shm.c */
 
-	void *clock_gettime;         /* the host vDSO's function: the same address in every process */
-	int first_host_pid;          /* the launcher's child: its end is the instance's for the launcher */
-	bool exiting;                /* the first program has ended: every host process leaves */
+	void *clock_gettime; /* the host vDSO's function: the same address in every process */
+	int first_host_pid;  /* the launcher's child: its end is the instance's for the launcher */
+	bool exiting;        /* the first program has ended: every host process leaves */
 	unsigned nr_lingering;       /* kthreads that poll for work now */
 	struct list dead_kthreads;   /* of kthread.node: until their host threads are proved gone */
 	unsigned nr_runnable;        /* tasks on the queues of all host processes */
@@ -65,13 +65,13 @@ struct instance {
 	uint64_t ticker_deadline_ns; /* when it looks again; UINT64_MAX: when it is told to */
 	uint64_t xsave_mask;         /* components that XSAVEC handles here */
 	uint32_t xsave_size;
-	uint32_t xframe_size;        /* XSAVE's standard format, for signal frames; sigframe.c */
-	uint32_t sigframe_min;       /* AT_MINSIGSTKSZ */
-	uint64_t cpu_features;       /* AT_HWCAP, AT_HWCAP2 of the host, for auxv */
+	uint32_t xframe_size;  /* XSAVE's standard format, for signal frames; sigframe.c */
+	uint32_t sigframe_min; /* AT_MINSIGSTKSZ */
+	uint64_t cpu_features; /* AT_HWCAP, AT_HWCAP2 of the host, for auxv */
 	uint64_t hwcap2;
 	uint32_t kthread_used[ABI_MAX_KTHREADS / 32];
 	struct kthread *vcpu_holder[ABI_MAX_VCPUS]; /* who holds it or waits for its grant */
-	uint8_t random_key[32];      /* of the libOS's own generator (random.c) */
+	uint8_t random_key[32];                     /* of the libOS's own generator (random.c) */
 };
 
 static inline struct instance *instance(void)

@@ -42,8 +42,9 @@ void kthread_helper_wake(struct kthread *kt);
 void kthread_kick(struct kthread *kt);
 
 /*
- * Hands its vcpu to a kthread that is parked.  That is woken by kthread_wait or kthread_wake_handed,
- * when the lock is free: it would run at once, on this core, and wait for the lock.
+ * Hands its vcpu to a kthread that is parked.  That is woken by kthread_wait or
+ * kthread_wake_handed, when the lock is free: it would run at once, on this core, and wait for the
+ * lock.
  */
 void kthread_hand_over(struct kthread *kt, struct kthread *to);
 
@@ -55,7 +56,8 @@ void kthread_give_back(struct kthread *kt, bool want);
 /* The way for the vcpu that kt holds or waits for when kt is about to vanish. */
 void kthread_pass_on(struct kthread *kt);
 
-/* Statistics for leatd: those of the instance, and what the kthread has counted since the last time. */
+/* Statistics for leatd: those of the instance, and what the kthread has counted since the last
+ * time. */
 void kthread_publish(struct kthread *kt);
 
 /* The instance's first kthread waits for vcpu 0, and wants it. */

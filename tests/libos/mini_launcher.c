@@ -266,7 +266,8 @@ static void grant(struct abi_vcpu *slot, unsigned core)
 	syscall(SYS_futex, &slot->grant, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* SIGINT and SIGTERM are the program's, as with leat run: set by the handler, taken by leatd_run. */
+/* SIGINT and SIGTERM are the program's, as with leat run: set by the handler, taken by leatd_run.
+ */
 static volatile sig_atomic_t outside_signal;
 
 static void on_signal(int sig)
