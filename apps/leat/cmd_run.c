@@ -22,7 +22,8 @@
 
 static const char help[] =
 	"usage: leat run [OPTION]... [--] PROGRAM [ARG]...\n"
-	"Runs PROGRAM in an instance of its own. It sees the host's files (or --rootfs), may write\n"
+	"Runs PROGRAM in an instance of its own. It sees the host's files (or --rootfs), may\n"
+	"write "
 	"anywhere, and the host sees nothing of that but what goes to a volume.\n"
 	"\n"
 	"      --name NAME       name for ps, inspect, stop, ...\n"
@@ -38,9 +39,10 @@ static const char help[] =
 	"                        passed on anyway\n"
 	"  -w, --workdir DIR     working directory (the current one)\n"
 	"      --rootfs DIR      / of the instance (the host's)\n"
-	"      --filter FILE     eBPF filter of its queues: an object, default, or none (no network)\n"
+	"      --filter FILE     eBPF filter of its queues: an object, default, or none: no\n"
+	"                        network\n"
 	"      --tag NAME=VALUE  shown by inspect\n"
-	"      --hostname NAME   (the instance's name)\n"
+	"      --hostname NAME   (the host's; the instance's name with --rootfs)\n"
 	"      --trace           print system calls on stderr\n"
 	"      --help\n";
 

@@ -251,7 +251,17 @@ static void exec_put(struct run_request *run, const char *program)
 		close(fd);
 }
 
-/* ---- limits ---- */
+/* ---- limits and names ---- */
+
+/* With the host's root go the host's /etc/hosts and its name in there: no resolver is asked. */
+static void hostname_put(struct run_request *run)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	if (run->rootfs == NULL && json_object_get(run->json, "hostname") == NULL &&
+	    gethostname(name, sizeof(name) - 1) == 0)
+		json_object_set_new(run->json, "hostname", json_string(name));
+}
 
 static void limits_put(struct run_request *run)
 {
@@ -285,6 +295,7 @@ int run_prepare(struct run_request *run, char **argv)
 	json_object_set_new(run->json, "detach", json_boolean(run->detach));
 	env_inherit(run);
 	limits_put(run);
+	hostname_put(run);
 	code = stdio_put(run);
 	if (code == 0)
 		code = root_put(run);
