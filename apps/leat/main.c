@@ -46,13 +46,13 @@ static int cmd_help(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	puts("usage: leat COMMAND [ARG]...\n"
-	     "Runs unmodified Linux programs as instances: one confined host process each, with the\n"
-	     "system-call layer inside and a verified filter between it and the network.\n");
+	     "Runs unmodified Linux programs as instances: one confined host process each, with\n"
+	     "the system-call layer inside and a verified filter between it and the network.\n");
 	for (size_t i = 0; i < NR_COMMANDS; i++)
 		printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
 	puts("\nleat COMMAND --help says more. A daemon is started when one is needed.\n"
-	     "Exit status: the program's own; 125 Leat failed, 126 cannot be executed, 127 not found,\n"
-	     "128+N ended by signal N.");
+	     "Exit status: the program's own; 125 Leat failed, 126 cannot be executed, 127 not\n"
+	     "found, 128+N ended by signal N.");
 	return 0;
 }
 

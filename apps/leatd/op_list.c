@@ -172,8 +172,8 @@ void op_logs(struct leatd *leatd, struct client *client, const struct request *r
 	if (!inst->detached) {
 		client_error(
 			client,
-			"cannot show the log of '%s': it runs in the foreground and prints to its own "
-			"terminal",
+			"cannot show the log of '%s': it runs in the foreground and "
+			"prints to its own terminal",
 			inst->name);
 		return;
 	}

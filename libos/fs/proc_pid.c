@@ -263,7 +263,8 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 		   (unsigned long)caught);
 	strbuf_add(
 		buf,
-		"CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n",
+		"CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\n"
+		"CapBnd:\t%016lx\nCapAmb:\t%016lx\n",
 		0UL, (unsigned long)caps, (unsigned long)caps, (unsigned long)caps, 0UL);
 	strbuf_add(buf,
 		   "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t%x\nCpus_allowed_list:\t0-%u\n",
@@ -301,7 +302,8 @@ static int show_stat(const struct proc_object *object, struct strbuf *buf)
 		   (unsigned long)(meminfo_process_rss(process) / ABI_PAGE_SIZE));
 	strbuf_add(
 		buf,
-		" 18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 %d 0 0 0 0 0 0 0 0 %lu %lu %lu %lu %u\n",
+		" 18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 %d 0 0 0 0 0 0 0 0 "
+		"%lu %lu %lu %lu %u\n",
 		(unsigned long)process->pending.set,
 		(unsigned long)(task != NULL ? task->blocked : 0), (unsigned long)ignored,
 		(unsigned long)caught, process->exit_signal, (unsigned long)process->arg_start,

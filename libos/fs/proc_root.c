@@ -112,7 +112,8 @@ static int show_cpuinfo(const struct proc_object *object, struct strbuf *buf)
 		add_cpu_flags(buf);
 		strbuf_add(
 			buf,
-			"clflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 48 bits physical, 48 bits virtual\n\n");
+			"clflush size\t: 64\ncache_alignment\t: 64\n"
+			"address sizes\t: 48 bits physical, 48 bits virtual\n\n");
 	}
 	return 0;
 }
