@@ -300,10 +300,11 @@ void kthread_publish(struct kthread *kt)
 {
 	struct abi_instance *abi = abi_instance_of(window());
 	struct arena_stats arena;
-	struct vfs_stats vfs;
+	struct vfs_stats vfs = {0};
 
 	arena_stats_get(&arena);
-	vfs_stats_get(&vfs);
+	if (instance()->vfs != NULL) /* not yet there at the very start */
+		vfs_stats_get(&vfs);
 	abi->arena_bytes = arena.taken_bytes;
 	abi->store_bytes = vfs.store_bytes;
 	abi->calls += kt->calls;
