@@ -128,7 +128,8 @@ void ebpf_map_info(const struct ebpf_map *map, struct ebpf_map_info *ret_info);
 /*
  * Lookup copies the value out; -ENOENT if the key is absent. Update's @flags are those of Linux
  * (BPF_ANY 0, BPF_NOEXIST 1, BPF_EXIST 2): -EEXIST, -ENOENT, -E2BIG when full, -EINVAL. Operations
- * on a hash map give up with -EBUSY (a lookup finds nothing) when others hold it for some 50 us.
+ * on a hash map give up with -EBUSY (in a program, a lookup finds nothing) when others hold it for
+ * some 50 us.
  */
 int ebpf_map_lookup(struct ebpf_map *map, const void *key, void *ret_value);
 int ebpf_map_update(struct ebpf_map *map, const void *key, const void *value, uint64_t flags);

@@ -100,6 +100,12 @@ static void *array_find(struct ebpf_map *map, const void *key)
 	return map->storage + (size_t)index * map->stride;
 }
 
+static void *find_locked(struct ebpf_map *map, const void *key)
+{
+	return map->def->type == BPF_MAP_TYPE_LPM_TRIE ? map_lpm_find_locked(map, key) :
+							 map_hash_find_locked(map, key);
+}
+
 void *ebpf_map_find(struct ebpf_map *map, const void *key)
 {
 	void *value;
@@ -108,20 +114,25 @@ void *ebpf_map_find(struct ebpf_map *map, const void *key)
 		return array_find(map, key);
 	if (!map_lock(map))
 		return NULL;
-	value = map->def->type == BPF_MAP_TYPE_LPM_TRIE ? map_lpm_find_locked(map, key) :
-							  map_hash_find_locked(map, key);
+	value = find_locked(map, key);
 	map_unlock(map);
 	return value;
 }
 
 int ebpf_map_lookup(struct ebpf_map *map, const void *key, void *ret_value)
 {
-	const void *value = ebpf_map_find(map, key);
+	bool locks = !ebpf_map_is_array(map->def->type);
+	const void *value;
 
-	if (!value)
-		return -ENOENT;
-	memcpy(ret_value, value, map->def->value_size);
-	return 0;
+	if (locks && !map_lock(map))
+		return -EBUSY;
+	/* copied under the lock: no update comes between */
+	value = locks ? find_locked(map, key) : array_find(map, key);
+	if (value)
+		memcpy(ret_value, value, map->def->value_size);
+	if (locks)
+		map_unlock(map);
+	return value ? 0 : -ENOENT;
 }
 
 static int array_update(struct ebpf_map *map, const void *key, const void *value, uint64_t flags)
