@@ -21,7 +21,7 @@ cleanup() {
 	"$LEAT" rm demo-redis >/dev/null 2>&1 || true
 	[ -z "$native_pid" ] || kill "$native_pid" 2>/dev/null || true
 	# the daemon that the first `leat run` started: its pid is in the state folder
-	[ ! -f "$LEAT_STATE_DIR/leatd.pid" ] || kill "$(cat "$LEAT_STATE_DIR/leatd.pid")" 2>/dev/null || true
+	[ ! -s "$LEAT_STATE_DIR/lock" ] || kill "$(cat "$LEAT_STATE_DIR/lock")" 2>/dev/null || true
 	rm -rf "$LEAT_STATE_DIR"
 }
 trap cleanup EXIT

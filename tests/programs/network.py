@@ -53,14 +53,10 @@ class Server:
         return address(self.name)
 
 
-def connects(port, timeout=10):
-    def attempt():
-        try:
-            socket.create_connection(('127.0.0.1', port), 2).close()
-            return True
-        except OSError:
-            return False
-    until(attempt, 'a connection to port %d' % port, timeout)
+def answers(argv, out=None):
+    """Waits until a client's command succeeds: the server behind a published port is up."""
+    until(lambda: (lambda r: r.code == 0 and (out is None or r.out == out))(execute(argv)),
+          ' '.join(argv))
 
 
 REDIS = ['/usr/bin/redis-server', '--save', '', '--protected-mode', 'no']
@@ -71,8 +67,8 @@ def redis_through_a_published_port():
     need('redis-server', 'redis-cli')
     port = free_port()
     with Server('r1', REDIS, '-p', '127.0.0.1:%d:6379' % port):
-        connects(port)
         redis = ['redis-cli', '-p', str(port)]
+        answers(redis + ['ping'], b'PONG\n')
         ok(execute(redis + ['set', 'k', 'v']), 'OK\n')
         ok(execute(redis + ['get', 'k']), 'v\n')
         big = 'x' * 500000
@@ -125,8 +121,8 @@ def http_through_a_published_port():
     write_file(os.path.join(d, 'file'), data)
     with Server('w1', ['/usr/bin/python3', '-m', 'http.server', '8000', '--directory', d], '-p',
                 '127.0.0.1:%d:8000' % port):
-        connects(port)
         url = 'http://127.0.0.1:%d/' % port
+        answers(['curl', '-s', '-o', '/dev/null', url])
         equal(execute(['curl', '-s', url + 'file']).out, data, 'the file')
         ok(execute(['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', url + 'none']), '404')
         for _ in range(20):
