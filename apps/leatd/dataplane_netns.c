@@ -131,19 +131,32 @@ static int address_set(const char *name, uint32_t ip_be, unsigned prefix)
 	return r;
 }
 
-/* The kernel's own IPv6 chatter on the TAP has nobody to hear it. */
-static void ipv6_off(const char *name)
+/* Gives a setting of the calling thread's network namespace a value; it may not exist. */
+static void sysctl_set(const char *path, char value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, &value, 1) < 0)
+		dp_log("cannot set %s", path);
+	close(fd);
+}
+
+/*
+ * The kernel's own IPv6 chatter on the TAP has nobody to hear it. Forwarding is on although there is
+ * nowhere to forward to: so whoever asks for an address beyond is told that it is unreachable
+ * (a resolver fails at once) instead of hearing nothing.
+ */
+static void sysctls_set(const char *name)
 {
 	char path[128];
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return; /* a kernel without IPv6 */
-	if (write(fd, "1", 1) < 0)
-		dp_log("cannot switch IPv6 off on %s", name);
-	close(fd);
+	sysctl_set(path, '1');
+	sysctl_set("/proc/sys/net/ipv4/ip_forward", '1');
+	/* every query of every resolver is answered, not one a second */
+	sysctl_set("/proc/sys/net/ipv4/icmp_ratelimit", '0');
 }
 
 static int tap_configure(int fd, const char *name, uint32_t ip_be, unsigned prefix)
@@ -154,7 +167,7 @@ static int tap_configure(int fd, const char *name, uint32_t ip_be, unsigned pref
 	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_bytes) ||
 	    ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6))
 		return -errno;
-	ipv6_off(name);
+	sysctls_set(name);
 	r = address_set(name, ip_be, prefix);
 	return r ? r : interface_up(name);
 }
