@@ -37,21 +37,31 @@ static void end_path(struct vnode *node, uint64_t cost)
 	}
 }
 
+/* Room for one more branch, within the limits. */
+static bool has_room(struct verifier *v)
+{
+	uint32_t want = v->pending_room ? v->pending_room * 2 : 64;
+	struct vbranch *room;
+
+	if (v->bytes > VERIFY_BYTES_MAX)
+		return false;
+	if (v->pending_count < v->pending_room)
+		return true;
+	if (want > VERIFY_PENDING_MAX)
+		return false;
+	room = realloc(v->pending, want * sizeof(*v->pending));
+	if (!room)
+		return false;
+	v->pending = room;
+	v->pending_room = want;
+	return true;
+}
+
 int verify_push(struct verifier *v, struct vstate *state, uint32_t pc)
 {
-	struct vbranch *room;
-	uint32_t want;
-
-	if (v->pending_count == v->pending_room) {
-		want = v->pending_room ? v->pending_room * 2 : 64;
-		room = want > VERIFY_PENDING_MAX ? NULL :
-						   realloc(v->pending, want * sizeof(*v->pending));
-		if (!room) {
-			vstate_finish(state);
-			return fail_budget(v, "too many branches wait to be walked");
-		}
-		v->pending = room;
-		v->pending_room = want;
+	if (!has_room(v)) {
+		vstate_finish(state);
+		return fail_budget(v, "too many branches wait to be walked");
 	}
 	v->pending[v->pending_count++] = (struct vbranch){
 		.state = *state,
@@ -60,24 +70,27 @@ int verify_push(struct verifier *v, struct vstate *state, uint32_t pc)
 		.pc = pc,
 		.written = v->written,
 	};
+	v->bytes += sizeof(v->pending[0]) + vstate_bytes(state);
 	v->parent->open++;
 	return 0;
 }
 
-static bool pop_branch(struct verifier *v)
+/* 1: there is another path to walk. */
+static int pop_branch(struct verifier *v)
 {
 	struct vbranch *branch;
 
 	vstate_finish(&v->now);
 	if (v->pending_count == 0)
-		return false;
+		return 0;
 	branch = &v->pending[--v->pending_count];
 	v->now = branch->state;
 	v->parent = branch->parent;
 	v->distance = branch->distance;
 	v->pc = branch->pc;
 	v->written = branch->written;
-	return true;
+	v->bytes -= sizeof(*branch) + vstate_bytes(&v->now);
+	return vstate_expand(&v->now) ? -ENOMEM : 1;
 }
 
 static void best_range(struct vreg *reg, void *arg)
@@ -95,7 +108,7 @@ static int add_node(struct verifier *v)
 	struct vnode *node;
 	int err;
 
-	if (v->node_count == VERIFY_NODES_MAX)
+	if (v->node_count == VERIFY_NODES_MAX || v->bytes > VERIFY_BYTES_MAX)
 		return fail_budget(v, "the program has too many different states");
 	node = calloc(1, sizeof(*node));
 	if (!node)
@@ -114,6 +127,7 @@ static int add_node(struct verifier *v)
 	node->next = v->nodes;
 	v->nodes = node;
 	v->node_count++;
+	v->bytes += sizeof(*node) + vstate_bytes(&node->state);
 	v->parent = node;
 	v->distance = 0;
 	memset(&v->written, 0, sizeof(v->written));
@@ -268,7 +282,9 @@ static int walk(struct verifier *v)
 	*vreg_at(v, EBPF_REG_FP) = vreg_pointer(V_STACK);
 	do {
 		err = walk_path(v);
-	} while (!err && pop_branch(v));
+		if (!err)
+			err = pop_branch(v);
+	} while (err > 0);
 	return err;
 }
 

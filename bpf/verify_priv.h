@@ -7,11 +7,12 @@
 
 #include <errno.h>
 
-#define VERIFY_STEPS_MAX 1000000    /* instructions walked, over all paths */
-#define VERIFY_NODES_MAX 16384      /* states kept for pruning: bounds the memory of a proof */
-#define VERIFY_NODES_AT 24          /* of them at one instruction */
-#define VERIFY_PENDING_MAX 8192     /* branches not walked yet */
-#define VERIFY_OFFSET_MAX (1 << 29) /* of a pointer from its base */
+#define VERIFY_STEPS_MAX 1000000     /* instructions walked, over all paths */
+#define VERIFY_NODES_MAX 16384       /* states kept for pruning: bounds the memory of a proof */
+#define VERIFY_NODES_AT 24           /* of them at one instruction */
+#define VERIFY_PENDING_MAX 8192      /* branches not walked yet */
+#define VERIFY_BYTES_MAX (64u << 20) /* of kept states and waiting branches */
+#define VERIFY_OFFSET_MAX (1 << 29)  /* of a pointer from its base */
 
 /* In an ebpf_call_note: not reached yet; reached with different or unknown ones. */
 #define CALL_NOT_SEEN (-1)
@@ -82,6 +83,7 @@ struct verifier {
 	uint32_t pending_room;
 	struct vnode *nodes;
 	uint32_t node_count;
+	size_t bytes;
 	uint32_t next_id;
 	uint64_t steps;
 

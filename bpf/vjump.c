@@ -119,7 +119,7 @@ static int fork_packet(struct verifier *v, struct ebpf_insn insn, uint32_t targe
 	const struct vreg *pointer = a.type == V_PKT ? &a : &b;
 	uint8_t op = EBPF_OP(insn.code);
 	struct vstate taken;
-	int err = vstate_copy(&taken, &v->now, false);
+	int err = vstate_copy(&taken, &v->now, true);
 
 	if (err)
 		return err;
@@ -138,7 +138,7 @@ static int fork_null(struct verifier *v, struct ebpf_insn insn, uint32_t target)
 {
 	struct null_lesson lesson = {vreg_at(v, insn.dst)->id, EBPF_OP(insn.code) == EBPF_JEQ};
 	struct vstate taken;
-	int err = vstate_copy(&taken, &v->now, false);
+	int err = vstate_copy(&taken, &v->now, true);
 
 	if (err)
 		return err;
@@ -166,7 +166,7 @@ static int fork_numbers(struct verifier *v, struct ebpf_insn insn, uint32_t targ
 		return 0;
 	}
 	if (may_jump) {
-		err = vstate_copy(&taken, &v->now, false);
+		err = vstate_copy(&taken, &v->now, true);
 		if (err)
 			return err;
 		set_operands(&taken, insn, &if_taken);

@@ -56,6 +56,30 @@ int vstate_copy(struct vstate *to, const struct vstate *from, bool trimmed)
 	return 0;
 }
 
+int vstate_expand(struct vstate *state)
+{
+	uint32_t i;
+
+	for (i = 0; i <= state->depth; i++) {
+		void *frame = realloc(state->frames[i], frame_size(STACK_SLOTS));
+
+		if (!frame)
+			return -ENOMEM;
+		state->frames[i] = frame;
+	}
+	return 0;
+}
+
+size_t vstate_bytes(const struct vstate *state)
+{
+	size_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i <= state->depth; i++)
+		bytes += frame_size(state->frames[i]->slot_count);
+	return bytes;
+}
+
 void vstate_finish(struct vstate *state)
 {
 	uint32_t i;

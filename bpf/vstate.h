@@ -91,6 +91,12 @@ struct vframe *vframe_create(void);
 int vstate_copy(struct vstate *to, const struct vstate *from, bool trimmed);
 void vstate_finish(struct vstate *state);
 
+/* Gives a trimmed copy room for every slot again. */
+int vstate_expand(struct vstate *state);
+
+/* Memory of a trimmed copy. */
+size_t vstate_bytes(const struct vstate *state);
+
 /* Calls @visit for every register and spilled register of every function. */
 void vstate_each(struct vstate *state, void (*visit)(struct vreg *reg, void *arg), void *arg);
 
