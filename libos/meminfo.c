@@ -10,39 +10,8 @@
 #include "leat/abi/layout.h"
 #include "leat/base/bits.h"
 #include "libos/arena.h"
-#include "libos/host.h"
 #include "libos/instance.h"
 #include "libos/mm.h"
-
-#define MINCORE_CHUNK 512UL /* pages asked for at once */
-
-static uint64_t range_resident(uint64_t start, uint64_t end)
-{
-	unsigned char vec[MINCORE_CHUNK];
-	uint64_t pages = 0;
-
-	while (start < end) {
-		uint64_t n = MIN((end - start) / ABI_PAGE_SIZE, MINCORE_CHUNK);
-
-		if (host_mincore((void *)start, n * ABI_PAGE_SIZE, vec) != 0)
-			return pages * ABI_PAGE_SIZE;
-		for (uint64_t i = 0; i < n; i++)
-			pages += vec[i] & 1;
-		start += n * ABI_PAGE_SIZE;
-	}
-	return pages * ABI_PAGE_SIZE;
-}
-
-/* Reservations without access (PROT_NONE) hold nothing and may span terabytes: not walked. */
-static uint64_t current_resident(struct mm *mm)
-{
-	uint64_t sum = 0;
-
-	for (const struct vma *vma = mm_find(mm, 0); vma != NULL; vma = mm_next(mm, vma))
-		if (vma->prot != 0 && vma->kind != VMA_HOST)
-			sum += range_resident(vma->start, vma->end);
-	return sum;
-}
 
 uint64_t meminfo_process_rss(const struct process *process)
 {
@@ -51,7 +20,7 @@ uint64_t meminfo_process_rss(const struct process *process)
 	if (process->mm == NULL)
 		return 0;
 	if (process->mm == current()->process->mm)
-		return current_resident(process->mm);
+		return mm_resident_bytes(process->mm);
 	mm_stats_get(process->mm, &stats);
 	return stats.data_bytes + stats.stack_bytes;
 }

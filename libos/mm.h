@@ -77,6 +77,9 @@ struct mm_stats {
 };
 void mm_stats_get(struct mm *mm, struct mm_stats *ret_stats);
 
+/* Memory that is present, of the current process's mm only: by the host, and not always of just now. */
+uint64_t mm_resident_bytes(struct mm *mm);
+
 /*
  * A stack near the top of the address space, mapped whole: the host gives memory only for what is
  * touched, and nothing has to grow at a fault.  0 or negative errno.

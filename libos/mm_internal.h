@@ -34,6 +34,8 @@ struct mm {
 	uint64_t locked_bytes;
 	bool lock_future; /* mlockall(MCL_FUTURE) */
 	struct patch_table *patches;
+	uint64_t resident_bytes; /* mm_resident.c, good until then */
+	uint64_t resident_until_ns;
 };
 
 static inline bool vma_reserved(const struct vma_node *n)
