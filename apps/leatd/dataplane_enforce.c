@@ -23,7 +23,7 @@
 #define PIDFD_THREAD O_EXCL /* Linux 6.9 */
 #endif
 
-#define HOG_WINDOW_NS 1000000U
+#define HOG_RUN_NS 1000000U
 #define MAX_PROCESSES 64U /* of one instance that are looked at in one go */
 
 static struct {
@@ -82,28 +82,26 @@ static uint64_t thread_run_ns(int pid, int tid)
 }
 
 /*
- * Did the thread really run most of the time since it was last looked at? One that somebody else
- * keeps from running looks the same from the window, and must not be put behind everybody for it.
+ * Did the thread run for HOG_RUN_NS without its vcpu giving way? One that somebody else keeps from
+ * running looks the same from the window, and must not be put behind everybody for it.
  */
 static bool thread_hogs(struct dp_instance *inst, int pid, int tid)
 {
-	uint64_t run_ns = thread_run_ns(pid, tid), now_ns = dp_now_ns();
-	bool hogs;
+	unsigned vcpu = atomic_load_explicit(&inst->hog_vcpu, memory_order_relaxed);
+	uint32_t turns = __atomic_load_n(&inst->vcpu[vcpu].slot->yields, __ATOMIC_RELAXED);
+	uint64_t run_ns = thread_run_ns(pid, tid);
+	struct dp_seen *seen = NULL;
 
-	for (unsigned i = 0; i < DP_SEEN_THREADS; i++) {
-		if (inst->seen[i].tid != tid)
-			continue;
-		if (now_ns - inst->seen[i].at_ns < HOG_WINDOW_NS)
-			return false; /* too early to say */
-		hogs = (run_ns - inst->seen[i].run_ns) * 10 > (now_ns - inst->seen[i].at_ns) * 7;
-		inst->seen[i].run_ns = run_ns;
-		inst->seen[i].at_ns = now_ns;
-		return hogs;
+	for (unsigned i = 0; i < DP_SEEN_THREADS; i++)
+		if (inst->seen[i].tid == tid)
+			seen = &inst->seen[i];
+	if (seen && seen->turns == turns)
+		return run_ns - seen->run_ns >= HOG_RUN_NS;
+	if (!seen) {
+		seen = &inst->seen[inst->seen_next];
+		inst->seen_next = (inst->seen_next + 1) % DP_SEEN_THREADS;
 	}
-	inst->seen[inst->seen_next].tid = tid;
-	inst->seen[inst->seen_next].run_ns = run_ns;
-	inst->seen[inst->seen_next].at_ns = now_ns;
-	inst->seen_next = (inst->seen_next + 1) % DP_SEEN_THREADS;
+	*seen = (struct dp_seen){.tid = tid, .turns = turns, .run_ns = run_ns};
 	return false;
 }
 
@@ -211,11 +209,15 @@ static void *enforcer_main(void *arg)
 	return NULL;
 }
 
-/* Called by dataplane threads under the scheduler's lock: if the enforcer is at work, it is left
- * out this time; the scheduler asks again. */
-void dp_enforce(struct dp_instance *inst, unsigned what)
+/*
+ * Dataplane threads, which hold the scheduler's lock, do not wait: while the enforcer is at work
+ * they leave it out, and the scheduler asks again.
+ */
+void dp_enforce(struct dp_instance *inst, unsigned what, bool wait)
 {
-	if (pthread_mutex_trylock(&enforcer.lock))
+	if (wait)
+		pthread_mutex_lock(&enforcer.lock);
+	else if (pthread_mutex_trylock(&enforcer.lock))
 		return;
 	if (!inst->enforce) {
 		inst->enforce_next = enforcer.first;

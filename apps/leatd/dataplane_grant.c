@@ -98,7 +98,7 @@ static void host_grant(void *arg, unsigned core, uint64_t now_ns)
 	if (atomic_load_explicit(&vcpu->inst->dying, memory_order_acquire))
 		return;
 	if (atomic_exchange_explicit(&vcpu->demoted, false, memory_order_relaxed))
-		dp_enforce(vcpu->inst, DP_ENFORCE_RESTORE);
+		dp_enforce(vcpu->inst, DP_ENFORCE_RESTORE, false);
 	slot->core = dp.core[core].cpu;
 	slot->granted_ns = now_ns;
 	atomic_store_explicit(&vcpu->grant, grant, memory_order_relaxed);
@@ -127,9 +127,9 @@ static void host_evict(void *arg, unsigned attempt, uint64_t now_ns)
 	(void)now_ns;
 	if (attempt > 1) {
 		atomic_store_explicit(&vcpu->demoted, true, memory_order_relaxed);
-		dp_enforce(vcpu->inst, DP_ENFORCE_SIGNAL | DP_ENFORCE_DEMOTE);
+		dp_enforce(vcpu->inst, DP_ENFORCE_SIGNAL | DP_ENFORCE_DEMOTE, false);
 	} else {
-		dp_enforce(vcpu->inst, DP_ENFORCE_SIGNAL);
+		dp_enforce(vcpu->inst, DP_ENFORCE_SIGNAL, false);
 	}
 }
 
@@ -139,7 +139,8 @@ static void host_demote(void *arg, uint64_t now_ns)
 
 	(void)now_ns;
 	atomic_store_explicit(&vcpu->demoted, true, memory_order_relaxed);
-	dp_enforce(vcpu->inst, DP_ENFORCE_DEMOTE);
+	atomic_store_explicit(&vcpu->inst->hog_vcpu, vcpu->index, memory_order_relaxed);
+	dp_enforce(vcpu->inst, DP_ENFORCE_DEMOTE, false);
 }
 
 static void host_poke(void *ctx, unsigned core)
@@ -207,8 +208,9 @@ static void siblings_check(struct dp_instance *inst, unsigned by_core, uint64_t 
 static bool vcpu_sample(struct dp_vcpu *vcpu, uint64_t now_ns)
 {
 	const struct abi_vcpu *slot = vcpu->slot;
-	bool has_work = __atomic_load_n(&slot->state, __ATOMIC_RELAXED) != ABI_VCPU_LINGER ||
-			dpu_rxq_unseen(vcpu->inst->port, vcpu->index);
+	uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
+	bool has_work = state == ABI_VCPU_RUNNING ||
+			(state == ABI_VCPU_LINGER && dpu_rxq_unseen(vcpu->inst->port, vcpu->index));
 
 	sched_sample(vcpu->sched, has_work,
 		     __atomic_load_n(&slot->yields, __ATOMIC_RELAXED) + vcpu->sent, now_ns);
@@ -296,6 +298,15 @@ void dp_work(void *owner, unsigned queue, unsigned core, uint64_t now_ns)
 		host_poke(NULL, on);
 }
 
+/* A vcpu for which a kthread waits, or 0: at the start none has said so yet. */
+unsigned dp_vcpu_awaited(const struct dp_instance *inst)
+{
+	for (unsigned i = 0; i < inst->nr_vcpus; i++)
+		if (__atomic_load_n(&inst->vcpu[i].slot->state, __ATOMIC_RELAXED) != ABI_VCPU_OFF)
+			return i;
+	return 0;
+}
+
 /* dpu_ops.steer: the queue of a vcpu that runs, the same one as long as it does. */
 unsigned dp_steer(void *owner, uint32_t flow_hash)
 {
@@ -312,7 +323,9 @@ unsigned dp_steer(void *owner, uint32_t flow_hash)
 		atomic_store_explicit(&inst->rx_vcpu, i, memory_order_relaxed);
 		return i;
 	}
-	if (__atomic_load_n(&inst->vcpu[now].slot->state, __ATOMIC_RELAXED) == ABI_VCPU_OFF)
-		now = 0;
+	if (__atomic_load_n(&inst->vcpu[now].slot->state, __ATOMIC_RELAXED) == ABI_VCPU_OFF) {
+		now = dp_vcpu_awaited(inst);
+		atomic_store_explicit(&inst->rx_vcpu, now, memory_order_relaxed);
+	}
 	return now;
 }

@@ -158,7 +158,7 @@ int dataplane_instance_set_filter(struct dp_instance *inst, struct ebpf_object *
 void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
 {
 	struct abi_instance *block = abi_instance_of(inst->window);
-	struct dp_vcpu *vcpu = &inst->vcpu[0];
+	struct dp_vcpu *vcpu = &inst->vcpu[dp_vcpu_awaited(inst)];
 
 	pthread_mutex_lock(&dp.control);
 	/* release: pairs with the instance's acquire exchange (window.h) */
@@ -172,7 +172,7 @@ void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
 		/* it runs, perhaps without ever calling the kernel: have it look */
 		__atomic_store_n(&inst->vcpu[i].slot->preempt, atomic_load(&inst->vcpu[i].grant),
 				 __ATOMIC_RELEASE);
-		dp_enforce(inst, DP_ENFORCE_SIGNAL);
+		dp_enforce(inst, DP_ENFORCE_SIGNAL, true);
 		/* or it has parked, and nobody has seen that yet */
 		dp_poke(core);
 	}

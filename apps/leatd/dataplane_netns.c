@@ -144,9 +144,9 @@ static void sysctl_set(const char *path, char value)
 }
 
 /*
- * The kernel's own IPv6 chatter on the TAP has nobody to hear it. Forwarding is on although there is
- * nowhere to forward to: so whoever asks for an address beyond is told that it is unreachable
- * (a resolver fails at once) instead of hearing nothing.
+ * The kernel's own IPv6 chatter on the TAP has nobody to hear it. Forwarding is on although there
+ * is nowhere to forward to: so whoever asks for an address beyond is told that it is unreachable (a
+ * resolver fails at once) instead of hearing nothing.
  */
 static void sysctls_set(const char *name)
 {

@@ -33,6 +33,13 @@ struct dp_vcpu {
 	atomic_bool demoted; /* its threads were put into SCHED_IDLE */
 };
 
+/* What a thread that seems not to give way had done when it was first looked at. */
+struct dp_seen {
+	int tid;
+	uint32_t turns;  /* of its vcpu */
+	uint64_t run_ns; /* its CPU time */
+};
+
 struct dp_instance {
 	uint32_t id;
 	void *window;
@@ -42,14 +49,12 @@ struct dp_instance {
 	struct dp_vcpu vcpu[ABI_MAX_VCPUS];
 	_Atomic(uint32_t) rx_vcpu; /* where frames go now: a hint */
 	atomic_bool dying;
+	_Atomic(uint32_t) hog_vcpu; /* the one that was last said not to give way */
 	/* Guarded by the enforcer's lock. */
 	int pid; /* 0: not known yet */
 	int pidfd;
 	uint32_t uid;
-	struct {
-		int tid;
-		uint64_t run_ns, at_ns;
-	} seen[DP_SEEN_THREADS]; /* CPU time of threads that seem not to give way */
+	struct dp_seen seen[DP_SEEN_THREADS];
 	unsigned seen_next;
 	struct dp_instance *enforce_next;
 	unsigned enforce; /* enum dp_enforce bits that wait; also read without the lock */
@@ -142,6 +147,7 @@ void dp_poke(unsigned core);
 void dp_deferred_flush(void);
 unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns);
 void dp_work(void *owner, unsigned queue, unsigned core, uint64_t now_ns);
+unsigned dp_vcpu_awaited(const struct dp_instance *inst);
 unsigned dp_steer(void *owner, uint32_t flow_hash);
 void dp_vcpu_unplace(struct dp_vcpu *vcpu);
 
@@ -156,7 +162,7 @@ int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix);
 /* dataplane_enforce.c */
 int dp_enforcer_start(void);
 void dp_enforcer_stop(void);
-void dp_enforce(struct dp_instance *inst, unsigned what);
+void dp_enforce(struct dp_instance *inst, unsigned what, bool wait);
 void dp_enforce_forget(struct dp_instance *inst);
 
 /* proxy.c */

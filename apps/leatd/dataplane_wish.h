@@ -1,9 +1,10 @@
 /*
  * dataplane_wish.h - parked instances that want a vcpu on their own account.
  *
- * What runs is looked at in every round.  An instance of which nothing runs can have work all the same:
- * a helper thread of its own saw a descriptor of the host become ready.  It writes ABI_BELL_WISH to a
- * doorbell, and whoever hears that looks at all parked instances once: rare, and nothing while idle.
+ * What runs is looked at in every round.  An instance of which nothing runs can have work all the
+ * same: a helper thread of its own saw a descriptor of the host become ready.  It writes
+ * ABI_BELL_WISH to a doorbell, and whoever hears that looks at all parked instances once: rare, and
+ * nothing while idle.
  */
 #pragma once
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -30,6 +31,8 @@ static char netns[32];
 static struct ebpf_object *filter;
 static struct driver driver[2];
 static struct dp_instance *inst[2];
+static pid_t spinners[ABI_MAX_CORES + 1];
+static unsigned nr_spinners;
 
 static uint64_t now_ns(void)
 {
@@ -105,6 +108,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	/* also when a test failed half-way */
+	while (nr_spinners > 0) {
+		kill(spinners[--nr_spinners], SIGKILL);
+		waitpid(spinners[nr_spinners], NULL, 0);
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		dataplane_instance_remove(inst[i]);
 		driver_destroy(&driver[i]);
@@ -305,13 +313,15 @@ static pid_t spinner_start(unsigned core)
 	pid_t pid = fork();
 	cpu_set_t set;
 
-	if (pid)
+	if (pid) {
+		spinners[nr_spinners++] = pid;
 		return pid;
+	}
 	CPU_ZERO(&set);
 	CPU_SET(core, &set);
 	sched_setaffinity(0, sizeof(set), &set);
 	signal(SIGURG, SIG_IGN);
-	if (setresuid(60123, 60123, 60123))
+	if (setresuid(60123, 60123, 60123) || prctl(PR_SET_PDEATHSIG, SIGKILL))
 		_exit(1);
 	for (;;)
 		;
@@ -349,16 +359,12 @@ static void test_deaf_process(void **state)
 		usleep(50000);
 		assert_int_equal(sched_getscheduler(pid), SCHED_OTHER);
 	}
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
 	close(pidfd);
 }
 
 /* Next to a spinner on every core, a sleeping instance still gets its core in time. */
 static void test_wake_beside_spinners(void **state)
 {
-	pid_t pid[ABI_MAX_CORES];
-	unsigned nr = 0;
 	uint64_t worst_ns = 0;
 
 	(void)state;
@@ -366,7 +372,7 @@ static void test_wake_beside_spinners(void **state)
 	park(0, 0, 0, ABI_VCPU_PARKED);
 	for (unsigned cpu = 0; cpu < ABI_MAX_CORES; cpu++)
 		if (dataplane_doorbell_fd(cpu) >= 0)
-			pid[nr++] = spinner_start(cpu);
+			spinner_start(cpu);
 	for (unsigned i = 0; i < 50; i++) {
 		uint64_t asked_ns;
 
@@ -382,10 +388,6 @@ static void test_wake_beside_spinners(void **state)
 		assert_true(granted(0, 0));
 		slot(0, 0)->state = ABI_VCPU_RUNNING;
 		park(0, 0, 0, ABI_VCPU_PARKED);
-	}
-	for (unsigned i = 0; i < nr; i++) {
-		kill(pid[i], SIGKILL);
-		waitpid(pid[i], NULL, 0);
 	}
 	assert_true(worst_ns < 20000000);
 }
