@@ -211,34 +211,35 @@ static void net_waiters_run(struct net *net)
 		list_del(&sock->wait);
 		if (sock->type == SOCK_STREAM)
 			tcp_ready(sock);
-		sock_event(sock, POLLOUT);
+		/* those who wait for memory are told when there is some */
+		if (buf_low(&net->pool))
+			sock_wait_tx(sock);
+		else
+			sock_event(sock, POLLOUT);
 	}
 }
 
 int net_poll(struct net *net, unsigned int vcpu, unsigned int budget)
 {
-	struct virtnet_pair *pair;
+	struct virtnet_pair *pair = vcpu < net->dev.pair_count ? &net->dev.pairs[vcpu] : NULL;
 	unsigned int count = 0;
 	struct pkt pkt;
 
-	if (vcpu >= net->dev.pair_count)
-		return 0;
-	pair = &net->dev.pairs[vcpu];
-	virtnet_tx_reclaim(net, pair);
-	if (!virtnet_rx_pending(pair) && list_empty(&net->waiters)) {
-		virtnet_tx_publish(net, vcpu);
-		return 0;
+	if (pair != NULL)
+		virtnet_tx_reclaim(net, pair);
+	if ((pair != NULL && virtnet_rx_pending(pair)) || !list_empty(&net->waiters)) {
+		net_enter(net);
+		while (pair != NULL && count < budget && virtnet_rx(net, pair, &pkt)) {
+			count++;
+			link_input(net, &pkt);
+		}
+		net_waiters_run(net);
+		net_leave(net);
 	}
-	net_enter(net);
-	while (count < budget && virtnet_rx(net, pair, &pkt)) {
-		count++;
-		link_input(net, &pkt);
-	}
-	net_waiters_run(net);
-	net_leave(net);
-	if (count != 0)
+	/* also without packets: when there was no memory, buffers are missing since then */
+	if (pair != NULL)
 		virtnet_rx_refill(net, pair);
-	virtnet_tx_publish(net, vcpu);
+	net_flush(net, vcpu);
 	return (int)count;
 }
 
