@@ -29,7 +29,7 @@
 #define NAP_MIN_NS 50000U  /* timer of a sleeping thread whose core is held */
 #define NAP_MAX_NS 400000U
 #define YIELD_LONG_NS 300000U /* a yield that took so long met somebody who does not give way */
-#define POLL_GAP_NS 30000U    /* a poller that was away so long shares its core with others */
+#define POLL_GAP_NS 60000U    /* a poller that was away so long shares its core with others */
 #define AVOID_MIN_NS 2000000U /* yielding or polling is avoided so long after it met them */
 #define AVOID_MAX_NS 16000000U
 
