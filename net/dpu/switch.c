@@ -284,11 +284,14 @@ enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct d
 		dpu_uplink_drop(uplink, DPU_DROP_LENGTH);
 		return DPU_DONE;
 	}
+	if (dpu_arp_is_request(frame, &arp)) {
+		/* also one to the instance itself, by which the kernel makes sure: it need not wake
+		 */
+		arp_from_uplink(table, uplink, &arp);
+		return DPU_DONE;
+	}
 	if (frame->head[0] & 1) {
-		if (dpu_arp_is_request(frame, &arp))
-			arp_from_uplink(table, uplink, &arp);
-		else
-			dpu_uplink_drop(uplink, DPU_DROP_UPLINK_GROUP);
+		dpu_uplink_drop(uplink, DPU_DROP_UPLINK_GROUP);
 		return DPU_DONE;
 	}
 	to = dpu_table_by_mac(table, dpu_mac_key(frame->head));
