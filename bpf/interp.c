@@ -222,7 +222,7 @@ uint64_t ebpf_alu32(struct ebpf_insn insn, uint64_t a64, uint64_t b64)
 	case EBPF_ARSH:
 		return (uint32_t)((int32_t)a >> (b & 31));
 	case EBPF_NEG:
-		return -a;
+		return 0u - a;
 	case EBPF_XOR:
 		return a ^ b;
 	case EBPF_MOV:
@@ -358,7 +358,7 @@ uint64_t ebpf_interp_run(const struct ebpf_code *code, uint64_t arg1, uint64_t a
 								    regs[4], regs[5], env);
 				break;
 			}
-			/* fall through */
+			__attribute__((fallthrough));
 		case EBPF_JMP32:
 			if (ebpf_jump_taken(insn, regs[insn.dst], operand))
 				pc = (uint32_t)ebpf_jump_target(insn, pc) - 1;
