@@ -346,7 +346,7 @@ def terminal_lines_and_end_of_file():
 
 @test
 def ctrl_c_ends_the_program():
-    t = Terminal(leat_argv(SH + ['echo ready; sleep 100']))
+    t = Terminal(leat_argv(SH + ['echo ready; exec sleep 100']))
     try:
         t.expect(b'ready')
         t.write(b'\x03')
