@@ -77,7 +77,8 @@ struct mm_stats {
 };
 void mm_stats_get(struct mm *mm, struct mm_stats *ret_stats);
 
-/* Memory that is present, of the current process's mm only: by the host, and not always of just now. */
+/* Memory that is present, of the current process's mm only: by the host, and not always of just
+ * now. */
 uint64_t mm_resident_bytes(struct mm *mm);
 
 /*

@@ -97,7 +97,7 @@ FUNC uaccess_put64
 	MAY_FAULT 1b, 2b
 	.size uaccess_put64, . - uaccess_put64
 
-/* int uaccess_cmpxchg32(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *ret_found) */
+/* int uaccess_cmpxchg32(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *ret) */
 FUNC uaccess_cmpxchg32
 	movq %rcx, %r8
 	movl %esi, %eax

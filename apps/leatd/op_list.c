@@ -170,11 +170,10 @@ void op_logs(struct leatd *leatd, struct client *client, const struct request *r
 	if (inst == NULL)
 		return;
 	if (!inst->detached) {
-		client_error(
-			client,
-			"cannot show the log of '%s': it runs in the foreground and "
-			"prints to its own terminal",
-			inst->name);
+		client_error(client,
+			     "cannot show the log of '%s': it runs in the foreground and "
+			     "prints to its own terminal",
+			     inst->name);
 		return;
 	}
 	output_drain(&inst->output);

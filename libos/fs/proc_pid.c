@@ -261,11 +261,10 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 	caps = process->creds.euid == 0 ? 0x1ffffffffffUL : 0;
 	strbuf_add(buf, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", (unsigned long)ignored,
 		   (unsigned long)caught);
-	strbuf_add(
-		buf,
-		"CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\n"
-		"CapBnd:\t%016lx\nCapAmb:\t%016lx\n",
-		0UL, (unsigned long)caps, (unsigned long)caps, (unsigned long)caps, 0UL);
+	strbuf_add(buf,
+		   "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\n"
+		   "CapBnd:\t%016lx\nCapAmb:\t%016lx\n",
+		   0UL, (unsigned long)caps, (unsigned long)caps, (unsigned long)caps, 0UL);
 	strbuf_add(buf,
 		   "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t%x\nCpus_allowed_list:\t0-%u\n",
 		   (1U << instance()->boot->nr_vcpus) - 1, instance()->boot->nr_vcpus - 1);
@@ -300,15 +299,14 @@ static int show_stat(const struct proc_object *object, struct strbuf *buf)
 		   (unsigned long)since_boot_ticks(process->started_ns),
 		   (unsigned long)stats.virt_bytes,
 		   (unsigned long)(meminfo_process_rss(process) / ABI_PAGE_SIZE));
-	strbuf_add(
-		buf,
-		" 18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 %d 0 0 0 0 0 0 0 0 "
-		"%lu %lu %lu %lu %u\n",
-		(unsigned long)process->pending.set,
-		(unsigned long)(task != NULL ? task->blocked : 0), (unsigned long)ignored,
-		(unsigned long)caught, process->exit_signal, (unsigned long)process->arg_start,
-		(unsigned long)process->arg_end, (unsigned long)process->env_start,
-		(unsigned long)process->env_end, process->exit_status);
+	strbuf_add(buf,
+		   " 18446744073709551615 0 0 0 0 0 %lu %lu %lu %lu 0 0 0 %d 0 0 0 0 0 0 0 0 "
+		   "%lu %lu %lu %lu %u\n",
+		   (unsigned long)process->pending.set,
+		   (unsigned long)(task != NULL ? task->blocked : 0), (unsigned long)ignored,
+		   (unsigned long)caught, process->exit_signal, (unsigned long)process->arg_start,
+		   (unsigned long)process->arg_end, (unsigned long)process->env_start,
+		   (unsigned long)process->env_end, process->exit_status);
 	return 0;
 }
 

@@ -110,10 +110,8 @@ static int show_cpuinfo(const struct proc_object *object, struct strbuf *buf)
 			   cpu, nr, cpu);
 		strbuf_add(buf, "cpuid level\t: 13\nwp\t\t: yes\n");
 		add_cpu_flags(buf);
-		strbuf_add(
-			buf,
-			"clflush size\t: 64\ncache_alignment\t: 64\n"
-			"address sizes\t: 48 bits physical, 48 bits virtual\n\n");
+		strbuf_add(buf, "clflush size\t: 64\ncache_alignment\t: 64\n"
+				"address sizes\t: 48 bits physical, 48 bits virtual\n\n");
 	}
 	return 0;
 }

@@ -24,9 +24,9 @@ int main(void)
 	struct tms tms;
 	timer_t timer;
 	time_t t;
-	int clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID,
+	int clocks[] = {CLOCK_REALTIME,          CLOCK_MONOTONIC,     CLOCK_PROCESS_CPUTIME_ID,
 			CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
-			CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME};
+			CLOCK_MONOTONIC_COARSE,  CLOCK_BOOTTIME};
 
 	for (size_t i = 0; i < sizeof(clocks) / sizeof(*clocks); i++) {
 		say("clock %d", clocks[i]);

@@ -1,4 +1,5 @@
-/* mkdir, rmdir, getdents through readdir, rename, link, unlink, symlink, readlink, getcwd, chdir. */
+/* mkdir, rmdir, getdents through readdir, rename, link, unlink, symlink, readlink, getcwd, chdir.
+ */
 #include "t.h"
 #include <dirent.h>
 #include <limits.h>

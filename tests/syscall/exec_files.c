@@ -1,4 +1,5 @@
-/* What execve takes and refuses: scripts of every kind, broken programs, limits of the arguments. */
+/* What execve takes and refuses: scripts of every kind, broken programs, limits of the arguments.
+ */
 #include "t.h"
 #include <elf.h>
 #include <sys/auxv.h>

@@ -1,4 +1,5 @@
-/* execve from a process with threads, pending signals, ignored signals, alternate stack and maps. */
+/* execve from a process with threads, pending signals, ignored signals, alternate stack and maps.
+ */
 #include "t.h"
 #include <pthread.h>
 #include <sys/mman.h>

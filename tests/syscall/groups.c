@@ -1,4 +1,5 @@
-/* Process groups and sessions: getpgid, setpgid, setsid, kill of a group, wait for a group, stops. */
+/* Process groups and sessions: getpgid, setpgid, setsid, kill of a group, wait for a group, stops.
+ */
 #include "t.h"
 
 static volatile int got;

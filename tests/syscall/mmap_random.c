@@ -83,8 +83,7 @@ static void step(int fd)
 		if (to + m > PAGES)
 			break;
 		r = mremap(at(from), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at(to));
-		say("mremap %u to %u: %s", from, to,
-		    r == at(to) ? "ok" : strerrorname_np(errno));
+		say("mremap %u to %u: %s", from, to, r == at(to) ? "ok" : strerrorname_np(errno));
 		break;
 	default:
 		for (m = 0; m < n; m++)

@@ -16,8 +16,8 @@ static int entries(const char *dir, const char *name)
 }
 
 /*
- * argv[1] is a directory that the runner made: files a, b, c, sub/inner and tree/x/y. Natively it is
- * a copy; in Leat it is the host's own, which the runner then finds unchanged.
+ * argv[1] is a directory that the runner made: files a, b, c, sub/inner and tree/x/y. Natively it
+ * is a copy; in Leat it is the host's own, which the runner then finds unchanged.
  */
 int main(int argc, char **argv)
 {

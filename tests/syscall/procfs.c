@@ -1,4 +1,5 @@
-/* /proc/self: exe, cwd, cmdline, fd, maps, status, stat, comm, environ, root; cpuinfo and meminfo. */
+/* /proc/self: exe, cwd, cmdline, fd, maps, status, stat, comm, environ, root; cpuinfo and meminfo.
+ */
 #include "t.h"
 #include <dirent.h>
 #include <limits.h>

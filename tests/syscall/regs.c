@@ -2,11 +2,12 @@
 #include "t.h"
 #include <sys/syscall.h>
 
-static const uint64_t pattern[16] = {
-	0x1111111111111111, 0x2222222222222222, 0x3333333333333333, 0x4444444444444444,
-	0x5555555555555555, 0x6666666666666666, 0x7777777777777777, 0x8888888888888888,
-	0x9999999999999999, 0xaaaaaaaaaaaaaaaa, 0xbbbbbbbbbbbbbbbb, 0xcccccccccccccccc,
-	0xdddddddddddddddd, 0xeeeeeeeeeeeeeeee, 0x0123456789abcdef, 0xfedcba9876543210};
+static const uint64_t pattern[16] = {0x1111111111111111, 0x2222222222222222, 0x3333333333333333,
+				     0x4444444444444444, 0x5555555555555555, 0x6666666666666666,
+				     0x7777777777777777, 0x8888888888888888, 0x9999999999999999,
+				     0xaaaaaaaaaaaaaaaa, 0xbbbbbbbbbbbbbbbb, 0xcccccccccccccccc,
+				     0xdddddddddddddddd, 0xeeeeeeeeeeeeeeee, 0x0123456789abcdef,
+				     0xfedcba9876543210};
 
 /* What a call left: the registers, then the words of the red zone. */
 struct regs {
@@ -19,8 +20,9 @@ struct regs {
  * are whatever the pattern says; getpid, gettid and sched_yield take none.
  */
 #define CALL(name, load)                                                                           \
-	__attribute__((noinline, naked)) static void name(struct regs *r __attribute__((unused)),          \
-							  const uint64_t *p __attribute__((unused)))       \
+	__attribute__((noinline, naked)) static void name(struct regs *r __attribute__((unused)),  \
+							  const uint64_t *p                        \
+							  __attribute__((unused)))                 \
 	{                                                                                          \
 		__asm__ volatile(                                                                  \
 			"push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"       \

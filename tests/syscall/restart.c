@@ -1,4 +1,5 @@
-/* EINTR and SA_RESTART for read, write, wait, nanosleep, poll, pause, futex (sem_wait), and timers. */
+/* EINTR and SA_RESTART for read, write, wait, nanosleep, poll, pause, futex (sem_wait), and timers.
+ */
 #include "t.h"
 #include <poll.h>
 #include <semaphore.h>

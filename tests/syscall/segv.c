@@ -1,4 +1,5 @@
-/* Faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP with their si_code and si_addr; default death. */
+/* Faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP with their si_code and si_addr; default death.
+ */
 #include "t.h"
 #include <setjmp.h>
 #include <sys/mman.h>
@@ -21,8 +22,7 @@ static void on_fault(int sig, siginfo_t *si, void *ctx)
 		say("  err %#lx trapno %ld", (unsigned long)uc->uc_mcontext.gregs[REG_ERR] & ~0x8UL,
 		    (long)uc->uc_mcontext.gregs[REG_TRAPNO]);
 		if (uc->uc_mcontext.gregs[REG_TRAPNO] == 14)
-			say("  cr2 equal: %d",
-			    uc->uc_mcontext.gregs[REG_CR2] == (long)si->si_addr);
+			say("  cr2 equal: %d", uc->uc_mcontext.gregs[REG_CR2] == (long)si->si_addr);
 	} else if (sig == SIGFPE || sig == SIGILL) {
 		YES((long)si->si_addr == uc->uc_mcontext.gregs[REG_RIP]);
 	}

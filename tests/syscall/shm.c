@@ -1,4 +1,5 @@
-/* Shared memory between processes: shm_open, named semaphores, process-shared and robust mutexes. */
+/* Shared memory between processes: shm_open, named semaphores, process-shared and robust mutexes.
+ */
 #include "t.h"
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,4 +1,5 @@
-/* sigaction, sigprocmask, kill, tgkill, sigpending, sigsuspend, sigwait, sigqueue, ordering, masks. */
+/* sigaction, sigprocmask, kill, tgkill, sigpending, sigsuspend, sigwait, sigqueue, ordering, masks.
+ */
 #include "t.h"
 #include <sys/syscall.h>
 
@@ -154,7 +155,8 @@ int main(void)
 	waitpid(pid, &st, 0);
 	show_status("nested", st);
 
-	int fatal[] = {SIGHUP, SIGINT, SIGTERM, SIGKILL, SIGALRM, SIGUSR2, SIGCHLD, SIGWINCH, SIGURG};
+	int fatal[] = {SIGHUP,  SIGINT,  SIGTERM,  SIGKILL, SIGALRM,
+		       SIGUSR2, SIGCHLD, SIGWINCH, SIGURG};
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(*fatal); i++) {
 		pid = fork();
 		if (pid == 0) {

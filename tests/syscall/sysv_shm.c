@@ -11,8 +11,9 @@ static void show_stat(int id)
 	struct shmid_ds ds;
 
 	SHOW(shmctl(id, IPC_STAT, &ds));
-	say("size %zu attached %lu mode %o uid %u own %d", ds.shm_segsz, (unsigned long)ds.shm_nattch,
-	    ds.shm_perm.mode, ds.shm_perm.uid, ds.shm_cpid == getpid());
+	say("size %zu attached %lu mode %o uid %u own %d", ds.shm_segsz,
+	    (unsigned long)ds.shm_nattch, ds.shm_perm.mode, ds.shm_perm.uid,
+	    ds.shm_cpid == getpid());
 }
 
 static void sharing(void)

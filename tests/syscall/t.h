@@ -2,8 +2,8 @@
  * t.h - how the programs of tests/syscall print.
  *
  * Each program runs once natively and once in Leat, and everything that it prints must be equal. So
- * it prints results and errno names, never addresses, times, pids or inode numbers. Every line is one
- * write(2): nothing is left in a buffer that a fork would double.
+ * it prints results and errno names, never addresses, times, pids or inode numbers. Every line is
+ * one write(2): nothing is left in a buffer that a fork would double.
  */
 #pragma once
 

@@ -1,4 +1,5 @@
-/* Threads: create, join, TLS, mutexes, conditions, barriers, rwlocks, exit of main, of the process. */
+/* Threads: create, join, TLS, mutexes, conditions, barriers, rwlocks, exit of main, of the process.
+ */
 #include "t.h"
 #include <pthread.h>
 #include <sys/syscall.h>

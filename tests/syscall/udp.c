@@ -27,7 +27,9 @@ int main(void)
 	struct pollfd pfd;
 	char buf[100], one[3], two[10];
 	struct iovec iov[2] = {{one, 3}, {two, 10}};
-	struct msghdr msg = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = iov,
+	struct msghdr msg = {.msg_name = &from,
+			     .msg_namelen = sizeof(from),
+			     .msg_iov = iov,
 			     .msg_iovlen = 2};
 	int a = bound(&aa), b = bound(&ba);
 

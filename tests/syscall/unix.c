@@ -8,7 +8,9 @@ static void pass_fd(int via, int fd)
 {
 	char c = 'f', space[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {&c, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space,
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = space,
 			     .msg_controllen = sizeof(space)};
 	struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
 
@@ -23,7 +25,9 @@ static int take_fd(int via)
 {
 	char c = 0, space[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {&c, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space,
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = space,
 			     .msg_controllen = sizeof(space)};
 	struct cmsghdr *cm;
 	int fd = -1;

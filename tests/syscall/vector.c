@@ -10,7 +10,7 @@ static volatile int signals;
 
 /* A call between a load and a store of all sixteen registers. */
 __attribute__((target("avx"), noinline)) static bool across_avx(uint64_t seed, long nr, long a,
-								 long b, long c)
+								long b, long c)
 {
 	v4 in[16], out[16];
 	uint32_t csr_in = 0x1f80 | (uint32_t)(seed & 3) << 13, csr_out, csr_was;
@@ -39,8 +39,8 @@ __attribute__((target("avx"), noinline)) static bool across_avx(uint64_t seed, l
 			 "vmovdqa %%ymm14, 448(%[out]); vmovdqa %%ymm15, 480(%[out])\n"
 			 "stmxcsr %[co]\n"
 			 : "=a"(ret), [co] "=m"(csr_out)
-			 : [in] "r"(in), [out] "r"(out), [ci] "m"(csr_in), "a"(nr), "D"(a),
-			   "S"(b), "d"(c)
+			 : [in] "r"(in), [out] "r"(out), [ci] "m"(csr_in), "a"(nr), "D"(a), "S"(b),
+			   "d"(c)
 			 : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
 			   "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
 			   "xmm14", "xmm15");
@@ -75,9 +75,10 @@ static void spoil(int sig)
 	for (int i = 0; i < 50; i++)
 		d = d * 1.5 + 1;
 	if (have_avx)
-		__asm__ volatile("vzeroall" ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
-				 "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-				 "xmm13", "xmm14", "xmm15");
+		__asm__ volatile("vzeroall" ::
+					 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+					   "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+					   "xmm13", "xmm14", "xmm15");
 	syscall(SYS_getppid);
 	signals++;
 }
