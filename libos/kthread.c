@@ -199,7 +199,7 @@ int hostproc_fork(struct hostproc **ret_host)
 	struct hostproc *host = hostproc_create();
 	struct kthread *kt = host == NULL ? NULL : kthread_create(host);
 	uint64_t all = UINT64_MAX, old;
-	long pid = -ENOMEM;
+	long pid = -EAGAIN; /* out of kthreads or of arena: fork(2) knows both as this */
 
 	if (kt == NULL)
 		goto fail;
