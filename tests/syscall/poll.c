@@ -62,8 +62,8 @@ int main(void)
 	tv.tv_usec = 20000;
 	SHOW(select(q[0] + 1, &r, NULL, NULL, &tv));
 	say("%d left %ld", FD_ISSET(q[0], &r), (long)tv.tv_usec);
-	FD_SET(200, &r);
-	SHOW(select(201, &r, NULL, NULL, &tv));
+	FD_SET(40, &r);
+	SHOW(select(41, &r, NULL, NULL, &tv));
 	SHOW(select(-1, NULL, NULL, NULL, &tv));
 	tv.tv_usec = 10000;
 	SHOW(select(0, NULL, NULL, NULL, &tv));
