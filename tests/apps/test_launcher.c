@@ -1,6 +1,7 @@
 /*
  * test_launcher.c - the launcher, end to end, with an image of probes: the start path, every
- * property of the confinement seen from inside and outside, bad requests, and the end of an instance.
+ * property of the confinement seen from inside and outside, bad requests, and the end of an
+ * instance.
  *
  * argv: launcher, probe image.
  */
@@ -148,10 +149,19 @@ static bool reply_wait(struct launcher_reply *reply)
 {
 	struct pollfd polled = {.fd = launch.fd, .events = POLLIN};
 
-	return poll(&polled, 1, WAIT_MS) == 1 && launch_receive(&launch, true, reply) == 1;
+	for (;;) {
+		int fd = -1;
+		if (poll(&polled, 1, WAIT_MS) != 1 ||
+		    launch_receive(&launch, true, reply, &fd) != 1)
+			return false;
+		if (reply->msg.type != LAUNCHER_STARTED)
+			return true;
+		assert_true(fd >= 0 && reply->pid > 1);
+		close(fd);
+	}
 }
 
-/* EXITED (or FAILED), then GONE; returns the wait status. */
+/* STARTED, EXITED (or FAILED), then GONE; returns the wait status. */
 static int probe_end(const struct probe *p)
 {
 	struct launcher_reply reply;
@@ -259,10 +269,26 @@ static void forbidden(int nr)
 static void test_forbidden_calls_are_reported(void **state)
 {
 	static const int calls[] = {
-		SYS_socket,  SYS_execve,	SYS_ptrace,  SYS_io_uring_setup, SYS_clone3,
-		SYS_openat2, SYS_kill,		SYS_prctl,   SYS_seccomp,	 SYS_setresuid,
-		SYS_bpf,     SYS_perf_event_open, SYS_mount, SYS_pidfd_open,	 SYS_fork,
-		SYS_dup,     SYS_process_vm_writev, SYS_unshare, SYS_keyctl,	 SYS_userfaultfd,
+		SYS_socket,
+		SYS_execve,
+		SYS_ptrace,
+		SYS_io_uring_setup,
+		SYS_clone3,
+		SYS_openat2,
+		SYS_kill,
+		SYS_prctl,
+		SYS_seccomp,
+		SYS_setresuid,
+		SYS_bpf,
+		SYS_perf_event_open,
+		SYS_mount,
+		SYS_pidfd_open,
+		SYS_fork,
+		SYS_dup,
+		SYS_process_vm_writev,
+		SYS_unshare,
+		SYS_keyctl,
+		SYS_userfaultfd,
 	};
 
 	(void)state;
@@ -282,9 +308,15 @@ static void test_write_needs_a_writable_volume(void **state)
 
 static void test_root_shows_only_listed_directories(void **state)
 {
-	static const char *const hidden[] = {"proc/self/status", "proc", "sys/kernel", "dev/null",
-					     "run",		 "home", "../proc/1/status",
-					     "etc/../proc/1/status", "."};
+	static const char *const hidden[] = {"proc/self/status",
+					     "proc",
+					     "sys/kernel",
+					     "dev/null",
+					     "run",
+					     "home",
+					     "../proc/1/status",
+					     "etc/../proc/1/status",
+					     "."};
 
 	(void)state;
 	assert_exits(run("open", "etc/passwd", false, false), 0);
@@ -389,10 +421,14 @@ static pid_t probe_pid(uint32_t uid)
 static void test_process_has_no_rights(void **state)
 {
 	static const char *const lines[] = {
-		"\nCapInh:\t0000000000000000", "\nCapPrm:\t0000000000000000",
-		"\nCapEff:\t0000000000000000", "\nCapBnd:\t0000000000000000",
-		"\nCapAmb:\t0000000000000000", "\nNoNewPrivs:\t1",
-		"\nSeccomp:\t2",		"\nGroups:\t \n",
+		"\nCapInh:\t0000000000000000",
+		"\nCapPrm:\t0000000000000000",
+		"\nCapEff:\t0000000000000000",
+		"\nCapBnd:\t0000000000000000",
+		"\nCapAmb:\t0000000000000000",
+		"\nNoNewPrivs:\t1",
+		"\nSeccomp:\t2",
+		"\nGroups:\t \n",
 	};
 	char path[64], text[4096];
 	struct probe p = {.argv = {(char[]){"sleep"}}};
@@ -409,7 +445,8 @@ static void test_process_has_no_rights(void **state)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		if (!strstr(text, lines[i]))
 			fail_msg("missing:%s in\n%s", lines[i], text);
-	assert_int_equal(getsid(pid), pid);
+	assert_int_equal(getpgid(pid), pid);
+	assert_int_equal(getsid(pid), getsid(0)); /* one scheduling group: docs/dataplane.md */
 	/* stdio, window, root, one doorbell: nothing else */
 	for (int fd = 0; fd < 400; fd++) {
 		char target[256];
@@ -482,8 +519,8 @@ static void expect_refused(const void *message, size_t size)
 
 static void test_bad_requests(void **state)
 {
-	struct launcher_start start = {
-		.msg = {LAUNCHER_MAGIC, LAUNCHER_START, sizeof(start), 0}, .nproc = 1};
+	struct launcher_start start = {.msg = {LAUNCHER_MAGIC, LAUNCHER_START, sizeof(start), 0},
+				       .nproc = 1};
 	struct launcher_kill kill_msg = {.msg = {LAUNCHER_MAGIC, LAUNCHER_KILL, 17, 0}};
 	struct launcher_msg msg = {LAUNCHER_MAGIC, 99, sizeof(msg), 0};
 	struct launcher_init init = {.msg = {LAUNCHER_MAGIC, LAUNCHER_INIT, sizeof(init), 0}};
@@ -503,10 +540,21 @@ static void test_foreign_uid_is_refused(void **state)
 	char *argv[] = {(char[]){"boot"}, NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct launch_request req = {
-		.instance = next_instance++, .uid = 0, .nr_vcpus = 1, .nproc = 1, .program = "x",
-		.cwd = "/", .hostname = "h", .argv = argv, .envp = none,
-		.stdio = {null, null, null}, .window_fd = null, .root_fd = null,
-		.exec_fd = -1, .cwd_fd = -1, .cgroup_fd = -1,
+		.instance = next_instance++,
+		.uid = 0,
+		.nr_vcpus = 1,
+		.nproc = 1,
+		.program = "x",
+		.cwd = "/",
+		.hostname = "h",
+		.argv = argv,
+		.envp = none,
+		.stdio = {null, null, null},
+		.window_fd = null,
+		.root_fd = null,
+		.exec_fd = -1,
+		.cwd_fd = -1,
+		.cgroup_fd = -1,
 	};
 	struct launcher_reply reply;
 
