@@ -27,9 +27,16 @@ void sched_core_sample(struct sched *sched, unsigned core, unsigned nr_with_work
 {
 	struct sched_core *c = &sched->core[core];
 	uint64_t before = atomic_exchange_explicit(&c->sampled_ns, now_ns, memory_order_relaxed);
+	bool elsewhere = false;
 	uint64_t dt_ns = now_ns > before ? MIN(now_ns - before, (uint64_t)SCHED_SAMPLE_MAX_NS) : 0;
 
+	for (unsigned i = 0; i < sched->config.nr_cores; i++)
+		elsewhere |= i != core &&
+			     atomic_load_explicit(&sched->core[i].has_work, memory_order_relaxed);
+	atomic_store_explicit(&c->has_work, nr_with_work > 0, memory_order_relaxed);
 	add(&c->total_ns, dt_ns);
+	if (nr_with_work > 0 && elsewhere)
+		add(&c->overlap_ns, dt_ns);
 	if (nr_with_work > 0)
 		add(&c->busy_ns, dt_ns);
 	if (nr_with_work > 1)
@@ -49,13 +56,15 @@ static unsigned share_fold(unsigned permille, uint64_t part_ns, uint64_t total_n
 /* Folds what was sampled into the shares, once it is enough to say something. */
 static void shares_update_locked(struct sched_core *c)
 {
-	uint64_t total_ns, busy_ns, crowded_ns;
+	uint64_t total_ns, busy_ns, crowded_ns, overlap_ns;
 
 	if (atomic_load_explicit(&c->total_ns, memory_order_relaxed) < SCHED_FOLD_NS)
 		return;
 	total_ns = atomic_exchange_explicit(&c->total_ns, 0, memory_order_relaxed);
 	busy_ns = atomic_exchange_explicit(&c->busy_ns, 0, memory_order_relaxed);
 	crowded_ns = atomic_exchange_explicit(&c->crowded_ns, 0, memory_order_relaxed);
+	overlap_ns = atomic_exchange_explicit(&c->overlap_ns, 0, memory_order_relaxed);
+	c->overlap_permille = share_fold(c->overlap_permille, overlap_ns, total_ns);
 	c->busy_permille = share_fold(c->busy_permille, busy_ns, total_ns);
 	c->crowded_permille = share_fold(c->crowded_permille, crowded_ns, total_ns);
 }
@@ -136,7 +145,8 @@ void sched_balance_locked(struct sched *sched, unsigned core, uint64_t now_ns)
 		o = &sched->core[other];
 		if (!o->spinner && o->nr_granted < sched->config.max_granted &&
 		    (other < core || o->nr_granted > 1) &&
-		    c->busy_permille + o->busy_permille < SCHED_JOIN_PERMILLE)
+		    c->busy_permille + o->busy_permille < SCHED_JOIN_PERMILLE &&
+		    c->overlap_permille < SCHED_OVERLAP_PERMILLE)
 			move_locked(sched, core, other, now_ns);
 	}
 }

@@ -23,7 +23,8 @@
 #define SCHED_BALANCE_NS 1000000U     /* at most one move of a vcpu in that time */
 #define SCHED_SETTLE_NS 50000000U     /* no consolidation so soon after spreading */
 #define SCHED_SPREAD_PERMILLE 250U    /* crowded: spread */
-#define SCHED_JOIN_PERMILLE 500U      /* busy, of both together: join */
+#define SCHED_JOIN_PERMILLE 950U      /* busy, of both together, */
+#define SCHED_OVERLAP_PERMILLE 150U   /* and so seldom at the same time: join */
 
 enum sched_state {
 	SCHED_PARKED,
@@ -62,6 +63,7 @@ struct sched_core {
 	struct sched_heap deadlines; /* of parked vcpus that ran here last */
 	unsigned busy_permille;
 	unsigned crowded_permille;
+	unsigned overlap_permille; /* had work while another core had some too */
 	bool spinner;
 	/* Since the last tick; written by sched_core_sample, taken by the tick, without the lock.
 	 */
@@ -69,6 +71,8 @@ struct sched_core {
 	_Atomic(uint64_t) total_ns;
 	_Atomic(uint64_t) busy_ns;
 	_Atomic(uint64_t) crowded_ns;
+	_Atomic(uint64_t) overlap_ns;
+	_Atomic(bool) has_work; /* at the last sample */
 };
 
 struct sched {

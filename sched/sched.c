@@ -194,7 +194,9 @@ void sched_work(struct sched_vcpu *vcpu, unsigned waker_core, uint64_t now_ns)
 static void release_locked(struct sched *sched, struct sched_vcpu *vcpu)
 {
 	list_del(&vcpu->node);
-	sched->core[vcpu->core].nr_granted--;
+	if (--sched->core[vcpu->core].nr_granted == 0) /* nobody is sampled there any more */
+		atomic_store_explicit(&sched->core[vcpu->core].has_work, false,
+				      memory_order_relaxed);
 	vcpu->state = SCHED_PARKED;
 }
 

@@ -299,10 +299,10 @@ static bool always(unsigned i, unsigned step)
 	return true;
 }
 
-/* Request and answer: one of the two works at any time, a fifth of the time each. */
+/* Request and answer: one of the two works at any time, two fifths of the time each. */
 static bool in_turns(unsigned i, unsigned step)
 {
-	return step % 5 == i;
+	return step % 5 / 2 == i;
 }
 
 static void test_busy_pair_spreads(void **state)
@@ -330,6 +330,28 @@ static void test_quiet_pair_joins(void **state)
 	/* and it is not sent to and fro */
 	grants = seats[0].grants + seats[1].grants;
 	run(2, 200 * MS, in_turns);
+	assert_int_equal(seats[0].grants + seats[1].grants, grants);
+}
+
+/* Half of the time each, but at once: one core would do, but both would wait for each other. */
+static bool at_once(unsigned i, unsigned step)
+{
+	(void)i;
+	return step % 2;
+}
+
+static void test_busy_at_once_stays_apart(void **state)
+{
+	unsigned grants;
+
+	(void)state;
+	start(2, 0, 2);
+	work(0, 0);
+	work(1, 0);
+	run(2, 100 * MS, always);
+	grants = seats[0].grants + seats[1].grants;
+	run(2, 200 * MS, at_once);
+	assert_int_not_equal(seats[0].core, seats[1].core);
 	assert_int_equal(seats[0].grants + seats[1].grants, grants);
 }
 
@@ -435,6 +457,7 @@ int main(void)
 		TEST(test_demotion),
 		TEST(test_busy_pair_spreads),
 		TEST(test_quiet_pair_joins),
+		TEST(test_busy_at_once_stays_apart),
 		TEST(test_many_spread),
 		TEST(test_wrong_policy),
 		TEST(test_chaos),
