@@ -53,3 +53,14 @@ void program_drop(struct ebpf_object *obj)
 	free(code->calls);
 	obj->verified = obj->prepared = false;
 }
+
+bool program_is_repeatable(const struct ebpf_insn *insns, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (ebpf_is_call(insns[i]) && (insns[i].imm == BPF_FUNC_ktime_get_ns ||
+					       insns[i].imm == BPF_FUNC_get_prandom_u32))
+			return false;
+	return true;
+}

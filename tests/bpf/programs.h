@@ -18,3 +18,6 @@ struct ebpf_code *program_add(struct ebpf_object *obj, const char *section,
 
 /* Forgets the last program. */
 void program_drop(struct ebpf_object *obj);
+
+/* Does it ask for the time or random numbers nowhere? Those differ from run to run. */
+bool program_is_repeatable(const struct ebpf_insn *insns, size_t count);

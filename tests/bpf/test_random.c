@@ -263,6 +263,8 @@ static void test_programs(void **state)
 
 		while (mutations-- > 1)
 			generate_mutate(&g, insns, count);
+		if (!program_is_repeatable(insns, count))
+			continue;
 		result = try_program(&run, &g, insns, count);
 		if (result < 0)
 			fail_msg("LEAT_BPF_SEED=%llu LEAT_BPF_PROGRAMS=1: %s",

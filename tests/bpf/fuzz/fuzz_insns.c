@@ -68,18 +68,6 @@ static void run(const struct ebpf_object *obj, const struct ebpf_code *code)
 		abort();
 }
 
-/* Time and random numbers differ from run to run. */
-static bool is_repeatable(const struct ebpf_insn *insns, size_t count)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		if (ebpf_is_call(insns[i]) && (insns[i].imm == BPF_FUNC_ktime_get_ns ||
-					       insns[i].imm == BPF_FUNC_get_prandom_u32))
-			return false;
-	return true;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct ebpf_object *obj;
@@ -93,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (count == 0 || count > 256)
 		return 0;
 	memcpy(insns, data, count * sizeof(insns[0]));
-	if (!is_repeatable(insns, count))
+	if (!program_is_repeatable(insns, count))
 		return 0;
 	code = program_add(obj, LEAT_SEC_EGRESS, insns, count);
 	if (ebpf_verify(obj, code, log, sizeof(log)) == 0 && ebpf_jit_compile(obj, code) == 0)
