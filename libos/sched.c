@@ -21,7 +21,8 @@
 /* entry.S */
 void context_switch(uint64_t *ret_old_sp, uint64_t new_sp);
 
-#define LINGER_CHECKS 8U /* looks at the hints between two yields */
+#define EAGER_FOR_NS 50000UL /* what another core costs: a grant, and caches */
+#define LINGER_CHECKS 8U     /* looks at the hints between two yields */
 
 /* ---- the queue ---- */
 
@@ -63,6 +64,7 @@ static bool wake_wants_vcpu(const struct hostproc *host, bool backlog)
 		return true;
 	if (waker != NULL && waker->eager_wakes > 0 && waker->process->host == host) {
 		waker->eager_wakes--;
+		waker->eager_ns = clock_monotonic_ns();
 		return true;
 	}
 	return backlog;
@@ -106,6 +108,10 @@ void sched_switch_out(struct task *task)
 
 	task->fs_base = fs_base_read();
 	task->run_ns += now_ns - task->switched_in_ns;
+	/* It blocked soon after all: its kthread would have gone on with whom it woke. */
+	if (task->eager_ns != 0 && now_ns - task->eager_ns < EAGER_FOR_NS)
+		task->eager_wakes = 0;
+	task->eager_ns = 0;
 	task->xstate_kthread = kt;
 	task->kthread = NULL;
 	kt->current = NULL;

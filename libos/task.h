@@ -83,10 +83,10 @@ struct task {
 	struct process *process;
 	struct list process_node; /* process->tasks */
 	struct list rq_node;      /* process->host->rq, when RUNNABLE */
-	unsigned eager_wakes; /* whoever it wakes gets a vcpu at once, so many times more (sched.c)
-			       */
-	uint64_t queued_tick; /* instance()->ticks when it became RUNNABLE */
-	struct kthread *kthread; /* when RUNNING */
+	unsigned eager_wakes;     /* so many more wakes get a vcpu at once (sched.c) */
+	uint64_t eager_ns;        /* when the last of them was; 0: not since it blocked */
+	uint64_t queued_tick;     /* instance()->ticks when it became RUNNABLE */
+	struct kthread *kthread;  /* when RUNNING */
 	char comm[TASK_COMM_LEN];
 	int sched_policy; /* SCHED_OTHER, BATCH or IDLE: shown, inherited; see sys/sched.c */
 
