@@ -343,6 +343,7 @@ void kthread_hand_over(struct kthread *kt, struct kthread *to)
 	kt->host->nr_running--;
 	/* The lock covers the rest: kthread_wait looks at the state. */
 	__atomic_store_n(park_word(to), 1, __ATOMIC_RELEASE);
+	kthread_wake_handed(kt); /* one that an earlier hand-over left, or it would be forgotten */
 	kt->wake_word = park_word(to);
 }
 
@@ -465,6 +466,8 @@ void kthread_wait(struct kthread *kt)
 		host_futex(word, FUTEX_WAIT, seen, NULL, 0);
 		instance_lock();
 	}
+	/* A grant that was there already, or a vcpu handed back: the lock was never free meanwhile. */
+	kthread_wake_handed(kt);
 	kthread_got_vcpu(kt);
 }
 
