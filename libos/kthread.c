@@ -466,7 +466,8 @@ void kthread_wait(struct kthread *kt)
 		host_futex(word, FUTEX_WAIT, seen, NULL, 0);
 		instance_lock();
 	}
-	/* A grant that was there already, or a vcpu handed back: the lock was never free meanwhile. */
+	/* A grant that was there already, or a vcpu handed back: the lock was never free meanwhile.
+	 */
 	kthread_wake_handed(kt);
 	kthread_got_vcpu(kt);
 }
