@@ -63,6 +63,9 @@ _Noreturn void hostproc_end(struct kthread *kt)
 		struct kthread *other = list_entry(pos, struct kthread, node);
 
 		kthread_pass_on(other);
+		/* It may just have handed its vcpu over and be about to wake the next one. */
+		if (other != kt)
+			kthread_wake_handed(other);
 		other->state = KT_DEAD;
 		if (instance()->ticker == other) {
 			instance()->ticker = NULL;
