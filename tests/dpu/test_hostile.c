@@ -5,6 +5,7 @@
 #include "tests/dpu/fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -325,12 +326,15 @@ static void test_random_rings(void **state)
 /* ---- rewriting in flight ---- */
 
 static atomic_bool rewriting;
+static atomic_bool rewriter_runs;
 
 /* Flips the source address in the buffer between true and false as fast as it can. */
 static void *rewriter(void *arg)
 {
 	volatile uint8_t *byte = arg;
 
+	*byte = 2;
+	atomic_store(&rewriter_runs, true);
 	while (atomic_load_explicit(&rewriting, memory_order_relaxed)) {
 		*byte = 77;
 		*byte = 2;
@@ -350,7 +354,10 @@ static void test_rewritten_in_flight(void **state)
 	/* the whole frame lies in one buffer, the same each time */
 	byte = (uint8_t *)fx.driver[A].window + q->buffers_off + 5 * DRIVER_BUFFER_BYTES + 14 + 15;
 	atomic_store(&rewriting, true);
+	atomic_store(&rewriter_runs, false);
 	assert_int_equal(pthread_create(&thread, NULL, rewriter, (void *)(uintptr_t)byte), 0);
+	while (!atomic_load(&rewriter_runs)) /* a busy machine may start it late */
+		sched_yield();
 	for (unsigned i = 0; i < 60000; i++) {
 		uint16_t idx = q->avail->idx;
 		uint8_t *buffer = (uint8_t *)fx.driver[A].window + q->buffers_off;
