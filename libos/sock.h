@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "leat/base/bits.h"
 #include "libos/uaccess.h"
 
 struct file;
@@ -19,6 +20,19 @@ struct file_ops;
 
 #define SOCK_CONTROL_MAX 2048U /* bytes of control data of one message */
 #define SOCK_OPTION_MAX 256U   /* bytes of one option's value */
+
+/* The kernel's struct cmsghdr: libc's has padding of its own. The data follows. */
+struct sock_control {
+	uint64_t len;
+	int32_t level;
+	int32_t type;
+};
+
+/* Where the next one begins. */
+static inline size_t sock_control_align(size_t n)
+{
+	return align_up(n, sizeof(uint64_t));
+}
 
 /* One message, either way. */
 struct sockmsg {

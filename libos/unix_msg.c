@@ -13,15 +13,6 @@
 #include "libos/instance.h"
 #include "libos/unix.h"
 
-#define CMSG_ALIGN_UP(n) align_up(n, sizeof(uint64_t))
-
-/* The kernel's struct cmsghdr. */
-struct control_header {
-	uint64_t len;
-	int32_t level;
-	int32_t type;
-};
-
 /* What a sender attached. */
 struct unix_control {
 	struct unix_cred cred;
@@ -95,7 +86,7 @@ static int control_take_cred(struct unix_control *control, const void *data, siz
 	return 0;
 }
 
-static int control_take_one(struct unix_control *control, const struct control_header *header,
+static int control_take_one(struct unix_control *control, const struct sock_control *header,
 			    const uint8_t *data)
 {
 	size_t len = header->len - sizeof(*header);
@@ -119,8 +110,8 @@ static int control_parse(struct unix_control *control, const uint8_t *data, size
 	int err;
 
 	control->cred = unix_cred_current();
-	while (len - off >= sizeof(struct control_header)) {
-		struct control_header header;
+	while (len - off >= sizeof(struct sock_control)) {
+		struct sock_control header;
 
 		memcpy(&header, data + off, sizeof(header));
 		if (header.len < sizeof(header) || header.len > len - off)
@@ -128,7 +119,7 @@ static int control_parse(struct unix_control *control, const uint8_t *data, size
 		err = control_take_one(control, &header, data + off + sizeof(header));
 		if (err != 0)
 			return err;
-		off += MIN(CMSG_ALIGN_UP(header.len), len - off);
+		off += MIN(sock_control_align(header.len), len - off);
 	}
 	return 0;
 }
@@ -302,8 +293,8 @@ ssize_t unix_sendmsg(struct file *file, struct sockmsg *msg)
 static void deliver_files(struct sockmsg *msg, const struct unix_msg *from)
 {
 	size_t room = msg->control_len - msg->control_used;
-	size_t fit = room > sizeof(struct control_header) ?
-			     (room - sizeof(struct control_header)) / sizeof(int) :
+	size_t fit = room > sizeof(struct sock_control) ?
+			     (room - sizeof(struct sock_control)) / sizeof(int) :
 			     0;
 	bool cloexec = (msg->flags & MSG_CMSG_CLOEXEC) != 0;
 	int fds[UNIX_RIGHTS_MAX];

@@ -36,7 +36,7 @@ static const char help[] =
 	"Runs instances for leat: launcher, software DPU and core scheduler.\n"
 	"\n"
 	"  --state-dir DIR     where socket, lock and logs are (/run/leat, or $LEAT_STATE_DIR)\n"
-	"  --netns NAME        network namespace of the uplink (leat)\n"
+	"  --netns NAME        network namespace of the uplink (leat, or $LEAT_NETNS)\n"
 	"  --private           ends when it had no instance for 30 s\n"
 	"  --log-level LEVEL   error, warn, info or debug (info)\n"
 	"  --help, --version\n";
@@ -68,7 +68,10 @@ static int options_parse(int argc, char **argv, struct options *ret_options)
 	};
 	int c;
 
-	*ret_options = (struct options){.state_dir = paths_state_dir(), .netns = "leat"};
+	*ret_options =
+		(struct options){.state_dir = paths_state_dir(), .netns = getenv("LEAT_NETNS")};
+	if (ret_options->netns == NULL || *ret_options->netns == '\0')
+		ret_options->netns = "leat";
 	log_init(LOG_INFO);
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		switch (c) {

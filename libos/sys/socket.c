@@ -21,7 +21,6 @@
 #include "libos/uaccess.h"
 
 #define MMSG_MAX 1024U
-#define CMSG_ALIGN_UP(n) align_up(n, sizeof(uint64_t))
 
 /* The kernel's struct user_msghdr and mmsghdr; libc's have other types of the same size. */
 struct msg_user {
@@ -40,12 +39,6 @@ struct mmsg_user {
 	struct msg_user msg;
 	uint32_t len;
 	uint32_t pad;
-};
-
-struct control_header {
-	uint64_t len;
-	int32_t level;
-	int32_t type;
 };
 
 _Static_assert(sizeof(struct msg_user) == 56, "msghdr layout");
@@ -467,7 +460,7 @@ static long msg_recv_one(struct file *file, const struct sock_ops *ops, struct m
 
 void sockmsg_put_control(struct sockmsg *msg, int level, int type, const void *data, size_t len)
 {
-	struct control_header header = {.len = sizeof(header) + len, .level = level, .type = type};
+	struct sock_control header = {.len = sizeof(header) + len, .level = level, .type = type};
 	size_t room = msg->control_len - msg->control_used;
 	size_t n;
 
@@ -481,7 +474,7 @@ void sockmsg_put_control(struct sockmsg *msg, int level, int type, const void *d
 	header.len = sizeof(header) + n;
 	memcpy(msg->control + msg->control_used, &header, sizeof(header));
 	memcpy(msg->control + msg->control_used + sizeof(header), data, n);
-	n = CMSG_ALIGN_UP(header.len);
+	n = sock_control_align(header.len);
 	if (n > room)
 		n = room;
 	memset(msg->control + msg->control_used + header.len, 0, n - header.len);
