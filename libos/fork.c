@@ -25,7 +25,7 @@
 	 CLONE_NEWPID | CLONE_NEWNET)
 
 /* clone(2), ERRORS. */
-static int clone_check(uint64_t flags)
+static int clone_check(uint64_t flags, uint64_t tls)
 {
 	if ((flags & CLONE_NAMESPACES) != 0)
 		return -EPERM;
@@ -35,6 +35,8 @@ static int clone_check(uint64_t flags)
 		return -EINVAL;
 	if ((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_CLEAR_SIGHAND) != 0)
 		return -EINVAL;
+	if ((flags & CLONE_SETTLS) != 0 && tls >= ABI_USER_HIGH)
+		return -EPERM;
 	return (flags & CLONE_PIDFD) != 0 ? -EINVAL : 0;
 }
 
@@ -246,7 +248,7 @@ static long clone_thread(const struct clone_request *req)
 
 long process_clone(const struct clone_request *request)
 {
-	int err = clone_check(request->flags);
+	int err = clone_check(request->flags, request->tls);
 
 	if (err != 0)
 		return err;

@@ -115,6 +115,7 @@ struct kthread *kthread_create(struct hostproc *host)
 	kt->host = host;
 	kt->state = KT_PARKED;
 	kt->vcpu = -1;
+	kt->fs_base = FS_BASE_UNKNOWN;
 	kt->core = this_kthread_core(); /* threads and processes inherit it */
 	*park_word(kt) = 0;
 	list_add_tail(&host->kthreads, &kt->node);
@@ -140,7 +141,7 @@ void kthread_adopt(struct kthread *kt)
 {
 	stack_t ss = {.ss_sp = kt->sigstack, .ss_size = ABI_PAGE_SIZE << KTHREAD_SIGSTACK_ORDER};
 
-	gs_base_write((uint64_t)(uintptr_t)kt);
+	gs_base_set(kt);
 	host_sigaltstack(&ss, NULL);
 	kt->host_pid = (int)host_getpid();
 	kt->tid = (int)host_gettid();

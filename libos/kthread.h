@@ -109,22 +109,8 @@ void sched_safe_point(struct kthread *kt);
 void ticker_cover(void);
 void kthread_timer_armed(uint64_t deadline_ns); /* timer.c: a new earliest timer */
 
-/* ---- fs and gs ---- */
+/* ---- segbase.c: the bases of %fs and %gs ---- */
 
-static inline uint64_t fs_base_read(void)
-{
-	uint64_t base;
-
-	__asm__ volatile("rdfsbase %0" : "=r"(base));
-	return base;
-}
-
-static inline void fs_base_write(uint64_t base)
-{
-	__asm__ volatile("wrfsbase %0" : : "r"(base));
-}
-
-static inline void gs_base_write(uint64_t base)
-{
-	__asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
-}
+uint64_t fs_base_read(void);          /* the current task's */
+void fs_base_write(uint64_t base);    /* of the calling kthread, from now on */
+void gs_base_set(struct kthread *kt); /* %gs leads to kt in the calling host thread */

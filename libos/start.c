@@ -231,7 +231,7 @@ static void instance_init(const struct abi_boot *boot)
 	fmt_print(inst->domainname, sizeof(inst->domainname), "(none)");
 	__cpuid(1, eax, ebx, ecx, edx);
 	inst->cpu_features = edx; /* AT_HWCAP on x86 */
-	inst->hwcap2 = 2;         /* HWCAP2_FSGSBASE: we could not run without */
+	inst->hwcap2 = boot->hwcap2;
 	clock_init();
 	xstate_init();
 }

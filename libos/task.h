@@ -214,6 +214,8 @@ enum kthread_state {
  * A host thread.  %gs points here; the first fields are used by entry.S and by the signal handlers
  * at fixed offsets (asserted in entry.c).  Written by its own thread only, except where noted.
  */
+#define FS_BASE_UNKNOWN UINT64_MAX
+
 struct kthread {
 	struct kthread *self; /* 0x00 */
 	struct task *current; /* 0x08: NULL in its own loop */
@@ -247,10 +249,11 @@ struct kthread {
 	struct list node; /* host->kthreads, or instance()->dead_kthreads */
 	int tid;          /* the host's; 0 until it runs */
 	int host_pid;
-	unsigned index; /* of abi_scratch.kthread_park */
-	int vcpu;       /* held or waited for, or -1 */
-	uint32_t grant; /* generation under which it is held */
-	unsigned core;  /* pinned to, or KTHREAD_NO_CORE */
+	unsigned index;   /* of abi_scratch.kthread_park */
+	int vcpu;         /* held or waited for, or -1 */
+	uint32_t grant;   /* generation under which it is held */
+	unsigned core;    /* pinned to, or KTHREAD_NO_CORE */
+	uint64_t fs_base; /* without FSGSBASE: what the host holds; FS_BASE_UNKNOWN at first */
 	uint64_t slice_ends_ns;
 	uint32_t *wake_word; /* of a kthread that was handed our vcpu: woken when the lock is free
 			      */

@@ -11,6 +11,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -201,6 +202,7 @@ static int step_map(struct start *s)
 	boot->host_vdso = launcher->vdso;
 	boot->host_keep_low = launcher->keep_low;
 	boot->host_keep_high = launcher->keep_high;
+	boot->hwcap2 = getauxval(AT_HWCAP2);
 	boot->text_low = launcher->text_low;
 	boot->text_high = launcher->text_high;
 	if (getrandom(boot->random, sizeof(boot->random), 0) != sizeof(boot->random))

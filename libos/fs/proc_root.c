@@ -2,6 +2,7 @@
  * proc_root.c - /proc itself: what programs read about the system, showing the instance's own
  * share.
  */
+#include <asm/hwcap2.h>
 #include <errno.h>
 #include <string.h>
 
@@ -77,6 +78,8 @@ static void add_cpu_flags(struct strbuf *buf)
 
 	__cpuid(1, one[0], one[1], one[2], one[3]);
 	__cpuid_count(7, 0, seven[0], seven[1], seven[2], seven[3]);
+	if ((instance()->hwcap2 & HWCAP2_FSGSBASE) == 0)
+		seven[1] &= ~1U; /* the CPU may have it: the kernel does not let programs use it */
 	strbuf_add(buf, "flags\t\t:");
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu_flags); i++) {
 		const unsigned *regs = cpu_flags[i].leaf == 1 ? one : seven;

@@ -1,6 +1,7 @@
 /*
  * task.c - handlers of processes and threads: making, naming, grouping and ending them.
  */
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,9 +17,6 @@
 #include "libos/syscall.h"
 #include "libos/uaccess.h"
 
-#define ARCH_SET_GS_CODE 0x1001
-#define ARCH_SET_FS_CODE 0x1002
-#define ARCH_GET_FS_CODE 0x1003
 #define MEMBARRIER_PRIVATE 0x78 /* PRIVATE_EXPEDITED and its SYNC_CORE, and their registrations */
 #define CLONE_ARGS_SIZE_0 64    /* struct clone_args of Linux 5.3 */
 #define PATH_ORDER 0U           /* PATH_MAX bytes */
@@ -248,14 +246,14 @@ SYS0(sched_yield)
 SYS2(arch_prctl, int, code, uint64_t, addr)
 {
 	switch (code) {
-	case ARCH_SET_FS_CODE:
+	case ARCH_SET_FS:
 		if (addr >= ABI_USER_HIGH)
 			return -EPERM;
 		fs_base_write(addr);
 		return 0;
-	case ARCH_GET_FS_CODE:
+	case ARCH_GET_FS:
 		return put_user_u64((uint64_t *)addr, fs_base_read());
-	case ARCH_SET_GS_CODE:
+	case ARCH_SET_GS:
 		return -EPERM;
 	default:
 		return -EINVAL;

@@ -162,6 +162,7 @@ static void boot_fill(const struct options *opt, const struct image *image, bool
 	boot->exec_fd = has_exec ? ABI_FD_EXEC : -1;
 	boot->memory_max = MEMORY_MAX;
 	boot->trace = opt->trace;
+	boot->hwcap2 = getauxval(AT_HWCAP2);
 	find_vdso(boot);
 	boot->window_size = ABI_WINDOW_SIZE;
 	boot->text_low = image->text_low;

@@ -48,6 +48,7 @@ struct abi_boot {
 	uint64_t window_size;
 	uint64_t text_low; /* the image's text, as the seccomp filter has it */
 	uint64_t text_high;
+	uint64_t hwcap2;      /* AT_HWCAP2 of the host: what its kernel lets programs use */
 	uint64_t launched_ns; /* CLOCK_MONOTONIC when the request arrived at leatd */
 	uint8_t random[64];
 	uint32_t program_off; /* as given on the command line: a path or a name to look up in PATH

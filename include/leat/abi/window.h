@@ -19,7 +19,7 @@
 #include "leat/abi/layout.h"
 
 #define ABI_MAGIC 0x7461656cU /* "leat" */
-#define ABI_VERSION 1U
+#define ABI_VERSION 2U
 
 #define ABI_MAX_VCPUS 32U
 #define ABI_MAX_KTHREADS 1024U
