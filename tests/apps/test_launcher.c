@@ -240,11 +240,32 @@ static void test_call_from_outside_traps(void **state)
 	assert_dies(run("outside", NULL, false, false), SIGSYS);
 }
 
+/* The signal by which int $0x80 ends a process without any filter; 0: this kernel answers it. */
+static int int80_signal(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		long r = 20; /* getpid there */
+
+		signal(SIGSEGV, SIG_DFL); /* not the test framework's */
+		__asm__ volatile("int $0x80" : "+a"(r) : : "memory");
+		_exit(r > 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/* Where the kernel has no i386 entry at all, the instruction is a fault before any filter. */
 static void test_foreign_abi_dies(void **state)
 {
+	int native = int80_signal();
+
 	(void)state;
 	assert_dies(run("x32", NULL, false, false), SIGSYS);
-	assert_dies(run("int80", NULL, false, false), SIGSYS);
+	assert_dies(run("int80", NULL, false, false), native ? native : SIGSYS);
 }
 
 /* A forbidden call stops at the listener, which learns all about it. */
