@@ -24,6 +24,12 @@
 #define LEAT_MAP_COUNTERS "counters" /* array (or per-CPU array) of __u64, read by leatd */
 
 /*
+ * Handles: a map of type BPF_MAP_TYPE_DEVMAP (key and value of 4 bytes), whose values are instance
+ * numbers that the operator sets. A program can neither read nor write them: it names one by its
+ * index, to leat_redirect(). The DPU follows a handle only within the instance's own tenant.
+ */
+
+/*
  * Whatever a filter may read of a frame is copied out of the tenant's reach first: at least the
  * first LEAT_PKT_COPY bytes, or the whole frame if it is shorter.
  */
@@ -32,7 +38,7 @@
 enum leat_verdict {
 	LEAT_DROP = 0,
 	LEAT_PASS = 1,
-	LEAT_REDIRECT = 2, /* reserved: the DPU treats it as a drop until a handle can be set */
+	LEAT_REDIRECT = 2, /* egress: to the port that leat_redirect() named; else a drop */
 			   /* any other value is a drop too */
 };
 
@@ -42,7 +48,10 @@ enum leat_pkt_flags {
 	LEAT_PKT_FROM_UPLINK = 1 << 2,  /* ingress: the sender is not an instance of this machine */
 };
 
-/* What a program sees of a packet. All of it is read-only to the program. */
+/*
+ * What a program sees of a packet. The context is read-only; the bytes at data .. data_end may be
+ * written, and are what is delivered (an ingress program's changes are its own receiver's only).
+ */
 struct leat_pkt_ctx {
 	__u64 data;        /* address of the private copy: the Ethernet header's first byte */
 	__u64 data_end;    /* one past the copy's last byte; at most data + len */
@@ -55,9 +64,32 @@ struct leat_pkt_ctx {
 	__u32 gso_size;    /* 0 unless LEAT_PKT_GSO */
 	__u32 flags;       /* enum leat_pkt_flags */
 	__u32 tag;         /* the instance's tag word */
+	__u32 peer_tag;    /* ingress: the sending instance's tag word, 0 from an uplink */
+	__u32 headroom;    /* bytes that leat_adjust_head() may add in front of data */
+	__u32 redirect;    /* set by leat_redirect(), for the DPU only: programs cannot read it */
+	__u32 reserved;
 };
 
-_Static_assert(sizeof(struct leat_pkt_ctx) == 56, "struct leat_pkt_ctx is ABI");
+_Static_assert(sizeof(struct leat_pkt_ctx) == 72, "struct leat_pkt_ctx is ABI");
+
+/*
+ * A token bucket, kept in a map's value, for leat_bucket_take(). Zeroed it lets nothing pass; any
+ * number of threads may take from one bucket at once.
+ */
+struct leat_bucket {
+	__u64 rate;  /* units a second */
+	__u64 burst; /* units that may pass at once */
+	__u64 state; /* leat_bucket_take()'s */
+};
+
+_Static_assert(sizeof(struct leat_bucket) == 24, "struct leat_bucket is ABI");
+
+/* Numbers of Leat's own helpers; leat/abi/filter_helpers.h declares them for programs. */
+enum leat_func {
+	LEAT_FUNC_redirect = 240,
+	LEAT_FUNC_bucket_take = 241,
+	LEAT_FUNC_tag_lookup = 242,
+};
 
 enum leat_identity_flags {
 	LEAT_ID_DHCP_SERVER = 1 << 0, /* may answer DHCP requests */
