@@ -50,7 +50,16 @@ void fixture_mac(unsigned instance, uint8_t ret_mac[6])
 	memcpy(ret_mac, mac, 6);
 }
 
-static void instance_attach(unsigned i)
+static unsigned on_steer(void *owner, uint32_t flow_hash)
+{
+	(void)owner;
+	(void)flow_hash;
+	if (fx.in_flight)
+		fx.in_flight();
+	return 0;
+}
+
+static void instance_attach(unsigned i, unsigned nr_pairs)
 {
 	struct dpu_port_config config = {
 		.id = 1 + i,
@@ -58,7 +67,7 @@ static void instance_attach(unsigned i)
 		.mtu = 1500,
 		.ipv4_be = fixture_ip(i),
 		.prefix_len = 16,
-		.nr_queue_pairs = 1,
+		.nr_queue_pairs = nr_pairs,
 		.window_bytes = DRIVER_WINDOW_BYTES,
 		.owner = &owners[i],
 	};
@@ -71,17 +80,29 @@ static void instance_attach(unsigned i)
 	driver_start(&fx.driver[i], 32);
 }
 
-int fixture_setup(void **state)
+static void setup(unsigned nr_pairs)
 {
-	struct dpu_config config = {.nr_cores = 2, .ops = {.work = on_work}};
+	struct dpu_config config = {.nr_cores = 2, .ops = {.work = on_work, .steer = on_steer}};
 
-	(void)state;
 	memset(&fx, 0, sizeof(fx));
 	fx.now_ns = 1000000;
 	assert_int_equal(dpu_create(&config, &fx.dpu), 0);
 	fx.filter = fixture_filter("antispoof");
 	for (unsigned i = 0; i < NR_INSTANCES; i++)
-		instance_attach(i);
+		instance_attach(i, nr_pairs);
+}
+
+int fixture_setup(void **state)
+{
+	(void)state;
+	setup(1);
+	return 0;
+}
+
+int fixture_setup_pairs(void **state)
+{
+	(void)state;
+	setup(2);
 	return 0;
 }
 

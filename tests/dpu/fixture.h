@@ -23,11 +23,14 @@ struct fixture {
 	struct ebpf_object *filter;
 	uint64_t now_ns;
 	unsigned works[NR_INSTANCES]; /* calls of dpu_ops.work */
+	/* With two queue pairs: called while a frame to one of them is on its way. */
+	void (*in_flight)(void);
 };
 
 extern struct fixture fx;
 
-int fixture_setup(void **state); /* one queue pair each, 32 receive buffers */
+int fixture_setup(void **state);       /* one queue pair each, 32 receive buffers */
+int fixture_setup_pairs(void **state); /* two queue pairs each */
 int fixture_teardown(void **state);
 
 struct ebpf_object *fixture_filter(const char *name);
