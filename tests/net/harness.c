@@ -240,6 +240,38 @@ void world_offer(unsigned int from, const uint8_t *vnet, const void *data, size_
 	link_send(frame);
 }
 
+/* The chain that starts at `head`, in one piece. */
+static struct frame *chain_read(const struct host *host, const struct ring *ring, uint16_t head)
+{
+	struct frame *frame;
+	size_t total = 0, at = 0;
+
+	for (uint16_t id = head;; id = ring->desc[id].next) {
+		assert_in_range(ring->desc[id].addr, ABI_RINGS_OFF, ABI_WINDOW_SIZE);
+		total += ring->desc[id].len;
+		assert_true(total < 70000);
+		if (!(ring->desc[id].flags & 1))
+			break;
+	}
+	assert_true(ring->desc[head].len >= sizeof(frame->vnet));
+	frame = malloc(sizeof(*frame) + total);
+	*frame = (struct frame){.bytes = total - sizeof(frame->vnet)};
+	for (uint16_t id = head;; id = ring->desc[id].next) {
+		const uint8_t *from = host->window + ring->desc[id].addr;
+		size_t bytes = ring->desc[id].len;
+
+		if (id == head) {
+			memcpy(frame->vnet, from, sizeof(frame->vnet));
+			from += sizeof(frame->vnet);
+			bytes -= sizeof(frame->vnet);
+		}
+		memcpy(frame->data + at, from, bytes);
+		at += bytes;
+		if (!(ring->desc[id].flags & 1))
+			return frame;
+	}
+}
+
 /* Takes what a host has put on its TX ring. True if there was anything. */
 static bool host_pump(unsigned int index)
 {
@@ -251,27 +283,8 @@ static bool host_pump(unsigned int index)
 		return false;
 	while (host->tx_seen != __atomic_load_n(&ring.avail->idx, __ATOMIC_ACQUIRE)) {
 		uint16_t head = ring.avail->ring[host->tx_seen % ring.size];
-		struct frame *frame = calloc(1, sizeof(*frame) + 70000);
-		size_t total = 0;
+		struct frame *frame = chain_read(host, &ring, head);
 
-		for (uint16_t id = head;; id = ring.desc[id].next) {
-			const uint8_t *from = host->window + ring.desc[id].addr;
-			size_t bytes = ring.desc[id].len;
-			size_t skip = 0;
-
-			assert_in_range(ring.desc[id].addr, ABI_RINGS_OFF, ABI_WINDOW_SIZE);
-			assert_true(total + bytes < 70000);
-			if (total == 0) {
-				assert_true(bytes >= 12);
-				memcpy(frame->vnet, from, 12);
-				skip = 12;
-			}
-			memcpy(frame->data + frame->bytes, from + skip, bytes - skip);
-			frame->bytes += bytes - skip;
-			total += bytes;
-			if (!(ring.desc[id].flags & 1))
-				break;
-		}
 		ring.used->ring[host->tx_used % ring.size].id = head;
 		ring.used->ring[host->tx_used % ring.size].len = 0;
 		host->tx_used++;
