@@ -13,6 +13,7 @@
 #include "libos/epoll.h"
 #include "libos/fasync.h"
 #include "libos/fs/fs.h"
+#include "libos/inotify.h"
 
 struct file *file_create(const struct file_ops *ops, void *data, unsigned flags)
 {
@@ -36,6 +37,8 @@ struct file *file_ref(struct file *file)
 
 static void file_destroy(struct file *file)
 {
+	inotify_file(file,
+		     (file->flags & O_ACCMODE) == O_RDONLY ? IN_CLOSE_NOWRITE : IN_CLOSE_WRITE);
 	if (!list_empty(&file->epolls))
 		epoll_file_gone(file);
 	fasync_file_gone(file);
@@ -58,16 +61,26 @@ void file_unref(struct file *file)
 
 ssize_t file_read(struct file *file, struct uio *uio, uint64_t *pos)
 {
+	ssize_t n;
+
 	if (!file->ops->read)
 		return -EINVAL;
-	return file->ops->read(file, uio, pos);
+	n = file->ops->read(file, uio, pos);
+	if (n > 0)
+		inotify_file(file, IN_ACCESS);
+	return n;
 }
 
 ssize_t file_write(struct file *file, struct uio *uio, uint64_t *pos)
 {
+	ssize_t n;
+
 	if (!file->ops->write)
 		return -EINVAL;
-	return file->ops->write(file, uio, pos);
+	n = file->ops->write(file, uio, pos);
+	if (n > 0)
+		inotify_file(file, IN_MODIFY);
+	return n;
 }
 
 ssize_t file_pread_kernel(struct file *file, void *buf, size_t n, uint64_t off)

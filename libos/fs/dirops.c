@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libos/fs/namei.h"
+#include "libos/inotify.h"
 #include "libos/instance.h"
 
 #define RENAME_NOREPLACE_FLAG 1u
@@ -48,7 +49,7 @@ static struct inode *entry_dir(const struct entry_at *e)
 
 static int dir_writable(const struct entry_at *e)
 {
-	if (e->w.cur.mnt->readonly || e->w.cur.mnt->sb->readonly)
+	if (path_is_readonly(e->w.cur))
 		return -EROFS;
 	return inode_permission(e->w.cur.dentry->inode, W_OK | X_OK);
 }
@@ -71,6 +72,13 @@ static int create_begin(struct entry_at *e, int dirfd, const char *name, bool di
 	return dir_writable(e);
 }
 
+/* The new entry is there: whoever watches the directory is told. */
+static void created(const struct entry_at *e)
+{
+	inotify_name(entry_dir(e), IN_CREATE, e->at.dentry->inode, e->at.dentry->name,
+		     e->at.dentry->name_len, 0);
+}
+
 static uint32_t umasked(uint32_t mode)
 {
 	return mode & 07777 & ~current()->process->fs->umask;
@@ -86,6 +94,8 @@ int path_mknod(int dirfd, const char *name, uint32_t mode, uint64_t rdev, struct
 	if (!err)
 		err = entry_dir(&e)->ops->create(entry_dir(&e), e.at.dentry,
 						 (mode & S_IFMT) | umasked(mode), rdev);
+	if (!err)
+		created(&e);
 	if (!err && ret_path)
 		*ret_path = path_ref(e.at);
 	entry_finish(&e);
@@ -101,6 +111,8 @@ int path_mkdir(int dirfd, const char *name, uint32_t mode)
 		err = -EPERM;
 	if (!err)
 		err = entry_dir(&e)->ops->mkdir(entry_dir(&e), e.at.dentry, umasked(mode) & 01777);
+	if (!err)
+		created(&e);
 	entry_finish(&e);
 	return err;
 }
@@ -117,6 +129,8 @@ int path_symlink(const char *target, int dirfd, const char *name)
 		err = -EPERM;
 	if (!err)
 		err = entry_dir(&e)->ops->symlink(entry_dir(&e), e.at.dentry, target);
+	if (!err)
+		created(&e);
 	entry_finish(&e);
 	return err;
 }
@@ -155,8 +169,11 @@ int path_link(int odirfd, const char *old, int ndirfd, const char *new, int flag
 		err = link_check(from, &e);
 	if (!err)
 		err = entry_dir(&e)->ops->link(from.dentry->inode, entry_dir(&e), e.at.dentry);
-	if (!err)
+	if (!err) {
 		from.dentry->inode->linkable = false;
+		inotify_inode(from.dentry->inode, IN_ATTRIB);
+		created(&e);
+	}
 	entry_finish(&e);
 	path_unref(from);
 	return err;
@@ -164,11 +181,26 @@ int path_link(int odirfd, const char *old, int ndirfd, const char *new, int flag
 
 static int remove_check(const struct entry_at *e)
 {
-	if (e->w.cur.mnt->readonly || e->w.cur.mnt->sb->readonly)
+	if (path_is_readonly(e->w.cur))
 		return -EROFS;
 	if (e->at.dentry == e->at.mnt->root)
 		return -EBUSY;
 	return inode_may_delete(entry_dir(e), e->at.dentry->inode);
+}
+
+/* The entry is gone: the file may go with it, and then whoever watches the directory is told. */
+static void removed(struct entry_at *e)
+{
+	struct inode *inode = inode_ref(e->at.dentry->inode);
+	uint32_t event = IN_DELETE | (S_ISDIR(inode->mode) ? IN_ISDIR : 0U);
+
+	if (!S_ISDIR(inode->mode))
+		inotify_inode(inode, IN_ATTRIB);
+	inotify_unlinked(inode);
+	inode_unref(inode);
+	path_unref(e->at);
+	e->at.dentry = NULL;
+	inotify_name(e->w.cur.dentry->inode, event, NULL, e->w.last, e->w.last_len, 0);
 }
 
 int path_unlink(int dirfd, const char *name)
@@ -192,6 +224,8 @@ int path_unlink(int dirfd, const char *name)
 		err = -EPERM;
 	if (!err)
 		err = entry_dir(&e)->ops->unlink(entry_dir(&e), e.at.dentry);
+	if (!err)
+		removed(&e);
 	entry_finish(&e);
 	return err;
 }
@@ -215,6 +249,8 @@ int path_rmdir(int dirfd, const char *name)
 		err = -EPERM;
 	if (!err)
 		err = entry_dir(&e)->ops->rmdir(entry_dir(&e), e.at.dentry);
+	if (!err)
+		removed(&e);
 	entry_finish(&e);
 	return err;
 }
@@ -261,9 +297,45 @@ static int rename_dots(const struct entry_at *old, const struct entry_at *new, u
 	return 0;
 }
 
+/* Both halves of a move of inode; victim: what had the new name, or NULL. */
+static void moved(const struct entry_at *from, const struct entry_at *to, struct inode *inode,
+		  struct inode *victim)
+{
+	uint32_t cookie = inotify_cookie();
+
+	inotify_name(from->w.cur.dentry->inode, IN_MOVED_FROM, inode, from->w.last,
+		     from->w.last_len, cookie);
+	inotify_name(to->w.cur.dentry->inode, IN_MOVED_TO, inode, to->w.last, to->w.last_len,
+		     cookie);
+	if (victim) {
+		inotify_inode(victim, IN_ATTRIB);
+		inotify_unlinked(victim);
+	}
+	inotify_inode(inode, IN_MOVE_SELF);
+}
+
+/* The file systems' part of it, and who is told. */
+static int rename_entries(struct entry_at *old, struct entry_at *new, unsigned flags)
+{
+	struct inode *dir = entry_dir(old), *inode = inode_ref(old->at.dentry->inode);
+	struct inode *other = new->at.dentry->inode ? inode_ref(new->at.dentry->inode) : NULL;
+	bool exchange = flags & RENAME_EXCHANGE_FLAG;
+	int err = dir->ops->rename ? dir->ops->rename(dir, old->at.dentry, entry_dir(new),
+						      new->at.dentry, flags) :
+				     -EPERM;
+
+	if (!err) {
+		moved(old, new, inode, exchange ? NULL : other);
+		if (exchange)
+			moved(new, old, other, NULL);
+	}
+	inode_unref(inode);
+	inode_unref(other);
+	return err;
+}
+
 static int rename_do(struct entry_at *old, struct entry_at *new, unsigned flags)
 {
-	struct inode *dir;
 	int err = rename_dots(old, new, flags);
 
 	if (!err && old->w.cur.mnt != new->w.cur.mnt)
@@ -274,7 +346,7 @@ static int rename_do(struct entry_at *old, struct entry_at *new, unsigned flags)
 		err = -ENOENT;
 	if (!err)
 		err = entry_find(new);
-	if (!err && (old->w.cur.mnt->readonly || old->w.cur.mnt->sb->readonly))
+	if (!err && path_is_readonly(old->w.cur))
 		err = -EROFS;
 	if (!err && (old->at.dentry == old->at.mnt->root || new->at.dentry == new->at.mnt->root))
 		err = -EBUSY;
@@ -282,10 +354,7 @@ static int rename_do(struct entry_at *old, struct entry_at *new, unsigned flags)
 		err = rename_check(old, new, flags);
 	if (err)
 		return err == 1 ? 0 : err;
-	dir = entry_dir(old);
-	if (!dir->ops->rename)
-		return -EPERM;
-	return dir->ops->rename(dir, old->at.dentry, entry_dir(new), new->at.dentry, flags);
+	return rename_entries(old, new, flags);
 }
 
 int path_rename(int odirfd, const char *old, int ndirfd, const char *new, unsigned flags)
@@ -356,16 +425,41 @@ int inode_setattr(struct inode *inode, struct iattr *attr)
 	return inode->ops->setattr ? inode->ops->setattr(inode, attr) : -EPERM;
 }
 
+/* What a change of these attributes is to those who watch. */
+static uint32_t attr_event(unsigned valid)
+{
+	const unsigned times = ATTR_ATIME | ATTR_MTIME;
+	uint32_t event = 0;
+
+	if (valid & (ATTR_UID | ATTR_GID | ATTR_MODE) || (valid & times) == times)
+		event |= IN_ATTRIB;
+	else if (valid & ATTR_ATIME)
+		event |= IN_ACCESS;
+	else if (valid & ATTR_MTIME)
+		event |= IN_MODIFY;
+	return valid & ATTR_SIZE ? event | IN_MODIFY : event;
+}
+
 int path_setattr(struct path path, struct iattr *attr)
 {
-	if (path.mnt->readonly || path.mnt->sb->readonly)
+	unsigned valid = attr->valid;
+	int err;
+
+	if (path_is_readonly(path))
 		return -EROFS;
-	return inode_setattr(path.dentry->inode, attr);
+	err = inode_setattr(path.dentry->inode, attr);
+	if (!err)
+		inotify_dentry(path.dentry, attr_event(valid));
+	return err;
 }
 
 int file_truncate(struct file *file, uint64_t size)
 {
-	return file->ops->truncate ? file->ops->truncate(file, size) : -EINVAL;
+	int err = file->ops->truncate ? file->ops->truncate(file, size) : -EINVAL;
+
+	if (!err)
+		inotify_file(file, IN_MODIFY);
+	return err;
 }
 
 /* ---- the libOS's own ---- */

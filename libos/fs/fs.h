@@ -20,6 +20,7 @@
 #include "libos/file.h"
 #include "libos/fs/vfs.h"
 
+struct inotify_watch;
 struct lock_state;
 struct pipe;
 struct statfs;
@@ -114,13 +115,14 @@ struct inode {
 	struct timespec atime;
 	struct timespec mtime;
 	struct timespec ctime;
-	struct lock_state *locks; /* flock and fcntl locks: locks.c */
-	struct pipe *pipe;        /* an open FIFO: pipe.c */
-	void *bound;              /* what a socket name leads to: socket.c */
-	unsigned writers;         /* open for writing: ETXTBSY */
-	unsigned seals;           /* F_SEAL_* of a memfd */
-	bool sealable;            /* it is a memfd */
-	bool linkable;            /* made by O_TMPFILE: link(2) may give it a name */
+	struct lock_state *locks;      /* flock and fcntl locks: locks.c */
+	struct pipe *pipe;             /* an open FIFO: pipe.c */
+	void *bound;                   /* what a socket name leads to: socket.c */
+	struct inotify_watch *watches; /* inotify.c */
+	unsigned writers;              /* open for writing: ETXTBSY */
+	unsigned seals;                /* F_SEAL_* of a memfd */
+	bool sealable;                 /* it is a memfd */
+	bool linkable;                 /* made by O_TMPFILE: link(2) may give it a name */
 };
 
 #define DENTRY_HASHED 1u
@@ -203,6 +205,8 @@ struct vfs {
 	uint64_t last_ino;
 	struct super *anon_sb; /* memfds and files without a name */
 	struct store *store;
+	unsigned nr_watches; /* inotify.c */
+	uint32_t rename_cookie;
 	struct list idle_fds; /* of host_node.idle, oldest first */
 	unsigned nr_idle_fds;
 	uint8_t boot_id[16];
@@ -277,6 +281,11 @@ void path_unref(struct path path);
 static inline bool path_equal(struct path a, struct path b)
 {
 	return a.mnt == b.mnt && a.dentry == b.dentry;
+}
+
+static inline bool path_is_readonly(struct path path)
+{
+	return path.mnt->readonly || path.mnt->sb->readonly;
 }
 
 /*

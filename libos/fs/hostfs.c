@@ -17,6 +17,7 @@
 #include "libos/instance.h"
 
 #define HOST_DIR_BUFFER 4096U
+#define RENAME_EXCHANGE_FLAG 2U
 
 struct host_inode {
 	struct inode inode;
@@ -210,6 +211,13 @@ static void forget_path(struct inode *inode)
 	node->path = NULL;
 }
 
+/* Removed, or another was put in its place. */
+static void lose_name(struct inode *inode)
+{
+	inode->nlink = S_ISDIR(inode->mode) || inode->nlink == 0 ? 0 : inode->nlink - 1;
+	forget_path(inode);
+}
+
 static int remove_entry(struct inode *dir, struct dentry *dentry, int flags)
 {
 	char *path = child_path(dir, dentry);
@@ -218,7 +226,7 @@ static int remove_entry(struct inode *dir, struct dentry *dentry, int flags)
 	arena_free(path);
 	if (err != 0)
 		return (int)err;
-	forget_path(dentry->inode);
+	lose_name(dentry->inode);
 	dentry_delete(dentry);
 	return 0;
 }
@@ -248,14 +256,16 @@ static int hostfs_rename(struct inode *odir, struct dentry *old, struct inode *n
 	}
 	/* Paths of everything below change too: cached names are looked up again. */
 	dcache_drop_children(old);
-	if (new->inode != NULL)
-		forget_path(new->inode);
-	if (flags != 0) {
+	if ((flags & RENAME_EXCHANGE_FLAG) != 0) {
 		arena_free(to);
+		forget_path(old->inode);
+		forget_path(new->inode);
 		dentry_delete(old);
 		dentry_delete(new);
 		return 0;
 	}
+	if (new->inode != NULL)
+		lose_name(new->inode);
 	forget_path(old->inode);
 	host_inode_of(old->inode)->node.path = to;
 	return dentry_move(old, new);

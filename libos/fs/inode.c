@@ -8,6 +8,7 @@
 #include "libos/arena.h"
 #include "libos/clock.h"
 #include "libos/fs/fs.h"
+#include "libos/inotify.h"
 #include "libos/instance.h"
 
 struct vfs *vfs_get(void)
@@ -55,6 +56,8 @@ void inode_unref(struct inode *inode)
 {
 	if (!inode || --inode->refs)
 		return;
+	if (inode->watches)
+		inotify_inode_gone(inode);
 	if (inode->locks)
 		locks_inode_evict(inode);
 	if (inode->pipe)

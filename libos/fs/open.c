@@ -7,6 +7,7 @@
 
 #include "libos/arena.h"
 #include "libos/fs/namei.h"
+#include "libos/inotify.h"
 #include "libos/instance.h"
 
 #define O_LARGEFILE_FLAG 0100000u /* F_GETFL shows it on every open file */
@@ -35,11 +36,6 @@ static int access_mask(unsigned flags)
 	return flags & O_TRUNC ? mask | W_OK : mask;
 }
 
-static bool is_readonly(struct path path)
-{
-	return path.mnt->readonly || path.mnt->sb->readonly;
-}
-
 static int may_open(struct path path, unsigned flags)
 {
 	const struct inode *inode = path.dentry->inode;
@@ -53,7 +49,7 @@ static int may_open(struct path path, unsigned flags)
 	err = inode_permission(inode, mask);
 	if (err)
 		return err;
-	if ((mask & W_OK) && S_ISREG(inode->mode) && is_readonly(path))
+	if ((mask & W_OK) && S_ISREG(inode->mode) && path_is_readonly(path))
 		return -EROFS;
 	if ((flags & O_NOATIME) && !inode_owner_or_root(inode))
 		return -EPERM;
@@ -76,9 +72,11 @@ static int file_make(struct path path, struct inode *inode, unsigned flags, stru
 	}
 	if (err) {
 		file->ops = &path_only_ops;
+		file->flags |= O_PATH; /* it was never open: nobody is told that it closes */
 		file_unref(file);
 		return err;
 	}
+	inotify_file(file, IN_OPEN);
 	*ret_file = file;
 	return 0;
 }
@@ -110,6 +108,7 @@ int path_open_at(struct path path, unsigned flags, struct file **ret_file)
 			file_unref(file);
 			return err;
 		}
+		inotify_dentry(path.dentry, IN_MODIFY);
 	}
 	*ret_file = file;
 	return 0;
@@ -122,12 +121,16 @@ static int create_new(struct path at, uint32_t mode)
 
 	if (err)
 		return err;
-	if (is_readonly(at))
+	if (path_is_readonly(at))
 		return -EROFS;
 	if (!dir->ops->create)
 		return -EACCES;
 	mode = S_IFREG | (mode & 07777 & ~current()->process->fs->umask);
-	return dir->ops->create(dir, at.dentry, mode, 0);
+	err = dir->ops->create(dir, at.dentry, mode, 0);
+	if (!err)
+		inotify_name(dir, IN_CREATE, at.dentry->inode, at.dentry->name, at.dentry->name_len,
+			     0);
+	return err;
 }
 
 /* The last component of a path with O_CREAT. 0, or 1: a link, go on with *ret_text. */
@@ -195,7 +198,7 @@ static int open_tmpfile(int dirfd, const char *name, const struct open_how_k *ho
 		return err;
 	dir_inode = dir.dentry->inode;
 	err = inode_permission(dir_inode, W_OK | X_OK);
-	if (!err && is_readonly(dir))
+	if (!err && path_is_readonly(dir))
 		err = -EROFS;
 	if (!err && !dir_inode->ops->tmpfile)
 		err = -EOPNOTSUPP;

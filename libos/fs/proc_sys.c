@@ -74,6 +74,9 @@ FIXED(show_pipe_max_size, "1048576")
 FIXED(show_thp, "always madvise [never]")
 FIXED(show_port_range, "32768\t60999")
 FIXED(show_entropy, "256")
+FIXED(show_inotify_events, "16384")
+FIXED(show_inotify_instances, "1048576")
+FIXED(show_inotify_watches, "65536")
 
 #define FILE_ENTRY(n, f)                                                                           \
 	{                                                                                          \
@@ -117,8 +120,16 @@ static const struct proc_entry vm_entries[] = {
 };
 static const struct proc_dir vm_dir = DIR_OF(vm_entries);
 
+static const struct proc_entry inotify_entries[] = {
+	FILE_ENTRY("max_queued_events", show_inotify_events),
+	FILE_ENTRY("max_user_instances", show_inotify_instances),
+	FILE_ENTRY("max_user_watches", show_inotify_watches),
+};
+static const struct proc_dir inotify_dir = DIR_OF(inotify_entries);
+
 static const struct proc_entry fs_entries[] = {
 	FILE_ENTRY("file-max", show_file_max),
+	DIR_ENTRY("inotify", inotify_dir),
 	FILE_ENTRY("nr_open", show_nr_open),
 	FILE_ENTRY("pipe-max-size", show_pipe_max_size),
 };

@@ -11,6 +11,7 @@
 #include "libos/arena.h"
 #include "libos/file.h"
 #include "libos/fs/fs.h"
+#include "libos/inotify.h"
 #include "libos/instance.h"
 #include "libos/syscall.h"
 #include "libos/uaccess.h"
@@ -178,7 +179,7 @@ SYS3(lseek, int, fd, int64_t, off, int, whence)
 
 	if (file == NULL)
 		return -EBADF;
-	if (!file->seekable || file->ops->lseek == NULL)
+	if (file->ops->lseek == NULL)
 		return -ESPIPE;
 	return file->ops->lseek(file, off, whence);
 }
@@ -201,6 +202,7 @@ SYS2(ftruncate, int, fd, int64_t, size)
 SYS4(fallocate, int, fd, int, mode, int64_t, off, int64_t, len)
 {
 	struct file *file = fd_get(fd);
+	int err;
 
 	if (file == NULL || !may_write(file))
 		return -EBADF;
@@ -208,7 +210,10 @@ SYS4(fallocate, int, fd, int, mode, int64_t, off, int64_t, len)
 		return -EINVAL;
 	if (file->ops->fallocate == NULL)
 		return file->seekable ? -EOPNOTSUPP : -ESPIPE;
-	return file->ops->fallocate(file, mode, (uint64_t)off, (uint64_t)len);
+	err = file->ops->fallocate(file, mode, (uint64_t)off, (uint64_t)len);
+	if (err == 0)
+		inotify_file(file, IN_MODIFY);
+	return err;
 }
 
 static long do_fsync_common(int fd, bool data_only)
@@ -397,6 +402,8 @@ static long do_getdents_common(int fd, void *buf, unsigned size, bool old_format
 		return -EFAULT;
 	before = file->pos;
 	err = file->ops->getdents(file, &sink);
+	if (err == 0)
+		inotify_file(file, IN_ACCESS);
 	if (sink.used > 0)
 		return (long)sink.used;
 	if (err != 0)

@@ -14,6 +14,7 @@
 #include "libos/arena.h"
 #include "libos/clock.h"
 #include "libos/fs/proc.h"
+#include "libos/inotify.h"
 #include "libos/instance.h"
 #include "libos/syscall.h"
 #include "libos/syspath.h"
@@ -261,7 +262,7 @@ static long access_common(int dirfd, const char *user_path, int mode, int flags)
 		err = (flags & AT_EACCESS) != 0 ?
 			      inode_permission(path.dentry->inode, mode) :
 			      inode_permission_as(path.dentry->inode, mode, c->uid, c->gid);
-	if (err == 0 && (mode & W_OK) != 0 && (path.mnt->readonly || path.mnt->sb->readonly) &&
+	if (err == 0 && (mode & W_OK) != 0 && path_is_readonly(path) &&
 	    (S_ISREG(path.dentry->inode->mode) || S_ISDIR(path.dentry->inode->mode)))
 		err = -EROFS;
 	path_unref(path);
@@ -594,8 +595,8 @@ static long setattr_fd(int fd, struct iattr *attr)
 		return -EBADF;
 	if (file->inode == NULL)
 		return -EPERM;
-	if (file->path.mnt != NULL && (file->path.mnt->readonly || file->path.mnt->sb->readonly))
-		return -EROFS;
+	if (file->path.dentry != NULL)
+		return path_setattr(file->path, attr);
 	return inode_setattr(file->inode, attr);
 }
 
@@ -681,10 +682,12 @@ SYS2(truncate, const char *, user_path, int64_t, size)
 		err = -EINVAL;
 	else
 		err = inode_permission(inode, W_OK);
-	if (err == 0 && (path.mnt->readonly || path.mnt->sb->readonly))
+	if (err == 0 && path_is_readonly(path))
 		err = -EROFS;
 	if (err == 0)
 		err = inode->ops->setattr != NULL ? inode->ops->setattr(inode, &attr) : -EPERM;
+	if (err == 0)
+		inotify_dentry(path.dentry, IN_MODIFY);
 	path_unref(path);
 	return err;
 }

@@ -8,6 +8,7 @@
 #include "leat/base/bits.h"
 #include "libos/arena.h"
 #include "libos/fs/fs.h"
+#include "libos/inotify.h"
 #include "libos/instance.h"
 #include "libos/syscall.h"
 #include "libos/syspath.h"
@@ -16,33 +17,28 @@
 #define XATTR_NAME_MAX 255
 #define XATTR_SIZE_MAX 65536UL
 
-/* The inode that a call is about: by path or by descriptor. Referenced. */
-static int target_path(const char *user_path, bool follow, struct inode **ret_inode)
+/* The file that a call is about: by path or by descriptor. Referenced. */
+static int target_path(const char *user_path, bool follow, struct path *ret_path)
 {
-	struct path path;
 	char *name;
 	int err = path_import(user_path, &name);
 
 	if (err != 0)
 		return err;
-	err = path_lookup(AT_FDCWD, name, follow ? LOOKUP_FOLLOW : 0, &path);
+	err = path_lookup(AT_FDCWD, name, follow ? LOOKUP_FOLLOW : 0, ret_path);
 	path_release(name);
-	if (err != 0)
-		return err;
-	*ret_inode = inode_ref(path.dentry->inode);
-	path_unref(path);
-	return 0;
+	return err;
 }
 
-static int target_fd(int fd, struct inode **ret_inode)
+static int target_fd(int fd, struct path *ret_path)
 {
 	struct file *file = fd_get(fd);
 
 	if (file == NULL || (file->flags & O_PATH) != 0)
 		return -EBADF;
-	if (file->inode == NULL)
+	if (file->inode == NULL || file->path.dentry == NULL)
 		return -EOPNOTSUPP;
-	*ret_inode = inode_ref(file->inode);
+	*ret_path = path_ref(file->path);
 	return 0;
 }
 
@@ -55,8 +51,9 @@ static int name_import(char name[XATTR_NAME_MAX + 1], const char *user_name)
 	return len < 0 ? (int)len : 0;
 }
 
-static long get_xattr(struct inode *inode, const char *user_name, void *user_value, size_t size)
+static long get_xattr(struct path at, const char *user_name, void *user_value, size_t size)
 {
+	struct inode *inode = at.dentry->inode;
 	char name[XATTR_NAME_MAX + 1];
 	void *buf = NULL;
 	long n = name_import(name, user_name);
@@ -73,12 +70,13 @@ static long get_xattr(struct inode *inode, const char *user_name, void *user_val
 	if (n > 0 && size > 0 && copy_to_user(user_value, buf, (size_t)n) != 0)
 		n = -EFAULT;
 	arena_free(buf);
-	inode_unref(inode);
+	path_unref(at);
 	return n;
 }
 
-static long list_xattrs(struct inode *inode, char *user_list, size_t size)
+static long list_xattrs(struct path at, char *user_list, size_t size)
 {
+	struct inode *inode = at.dentry->inode;
 	char *buf = NULL;
 	long n = 0;
 
@@ -91,13 +89,14 @@ static long list_xattrs(struct inode *inode, char *user_list, size_t size)
 	if (n > 0 && size > 0 && copy_to_user(user_list, buf, (size_t)n) != 0)
 		n = -EFAULT;
 	arena_free(buf);
-	inode_unref(inode);
+	path_unref(at);
 	return n;
 }
 
-static long set_xattr(struct inode *inode, const char *user_name, const void *user_value,
-		      size_t size, int flags)
+static long set_xattr(struct path at, const char *user_name, const void *user_value, size_t size,
+		      int flags)
 {
+	struct inode *inode = at.dentry->inode;
 	char name[XATTR_NAME_MAX + 1];
 	void *buf = NULL;
 	long err = name_import(name, user_name);
@@ -106,6 +105,8 @@ static long set_xattr(struct inode *inode, const char *user_name, const void *us
 		err = -E2BIG;
 	if (err == 0 && (flags & ~3) != 0)
 		err = -EINVAL;
+	if (err == 0 && path_is_readonly(at))
+		err = -EROFS;
 	if (err == 0 && inode->ops->setxattr == NULL)
 		err = -EOPNOTSUPP;
 	if (err == 0 && size > 0) {
@@ -114,117 +115,124 @@ static long set_xattr(struct inode *inode, const char *user_name, const void *us
 	}
 	if (err == 0)
 		err = inode->ops->setxattr(inode, name, buf, size, flags);
+	if (err == 0)
+		inotify_dentry(at.dentry, IN_ATTRIB);
 	arena_free(buf);
-	inode_unref(inode);
+	path_unref(at);
 	return err;
 }
 
-static long remove_xattr(struct inode *inode, const char *user_name)
+static long remove_xattr(struct path at, const char *user_name)
 {
+	struct inode *inode = at.dentry->inode;
 	char name[XATTR_NAME_MAX + 1];
 	long err = name_import(name, user_name);
 
+	if (err == 0 && path_is_readonly(at))
+		err = -EROFS;
 	if (err == 0)
 		err = inode->ops->removexattr != NULL ? inode->ops->removexattr(inode, name) :
 							-EOPNOTSUPP;
-	inode_unref(inode);
+	if (err == 0)
+		inotify_dentry(at.dentry, IN_ATTRIB);
+	path_unref(at);
 	return err;
 }
 
 SYS4(getxattr, const char *, path, const char *, name, void *, value, size_t, size)
 {
-	struct inode *inode;
-	int err = target_path(path, true, &inode);
+	struct path at;
+	int err = target_path(path, true, &at);
 
-	return err != 0 ? err : get_xattr(inode, name, value, size);
+	return err != 0 ? err : get_xattr(at, name, value, size);
 }
 
 SYS4(lgetxattr, const char *, path, const char *, name, void *, value, size_t, size)
 {
-	struct inode *inode;
-	int err = target_path(path, false, &inode);
+	struct path at;
+	int err = target_path(path, false, &at);
 
-	return err != 0 ? err : get_xattr(inode, name, value, size);
+	return err != 0 ? err : get_xattr(at, name, value, size);
 }
 
 SYS4(fgetxattr, int, fd, const char *, name, void *, value, size_t, size)
 {
-	struct inode *inode;
-	int err = target_fd(fd, &inode);
+	struct path at;
+	int err = target_fd(fd, &at);
 
-	return err != 0 ? err : get_xattr(inode, name, value, size);
+	return err != 0 ? err : get_xattr(at, name, value, size);
 }
 
 SYS3(listxattr, const char *, path, char *, list, size_t, size)
 {
-	struct inode *inode;
-	int err = target_path(path, true, &inode);
+	struct path at;
+	int err = target_path(path, true, &at);
 
-	return err != 0 ? err : list_xattrs(inode, list, size);
+	return err != 0 ? err : list_xattrs(at, list, size);
 }
 
 SYS3(llistxattr, const char *, path, char *, list, size_t, size)
 {
-	struct inode *inode;
-	int err = target_path(path, false, &inode);
+	struct path at;
+	int err = target_path(path, false, &at);
 
-	return err != 0 ? err : list_xattrs(inode, list, size);
+	return err != 0 ? err : list_xattrs(at, list, size);
 }
 
 SYS3(flistxattr, int, fd, char *, list, size_t, size)
 {
-	struct inode *inode;
-	int err = target_fd(fd, &inode);
+	struct path at;
+	int err = target_fd(fd, &at);
 
-	return err != 0 ? err : list_xattrs(inode, list, size);
+	return err != 0 ? err : list_xattrs(at, list, size);
 }
 
 SYS5(setxattr, const char *, path, const char *, name, const void *, value, size_t, size, int,
      flags)
 {
-	struct inode *inode;
-	int err = target_path(path, true, &inode);
+	struct path at;
+	int err = target_path(path, true, &at);
 
-	return err != 0 ? err : set_xattr(inode, name, value, size, flags);
+	return err != 0 ? err : set_xattr(at, name, value, size, flags);
 }
 
 SYS5(lsetxattr, const char *, path, const char *, name, const void *, value, size_t, size, int,
      flags)
 {
-	struct inode *inode;
-	int err = target_path(path, false, &inode);
+	struct path at;
+	int err = target_path(path, false, &at);
 
-	return err != 0 ? err : set_xattr(inode, name, value, size, flags);
+	return err != 0 ? err : set_xattr(at, name, value, size, flags);
 }
 
 SYS5(fsetxattr, int, fd, const char *, name, const void *, value, size_t, size, int, flags)
 {
-	struct inode *inode;
-	int err = target_fd(fd, &inode);
+	struct path at;
+	int err = target_fd(fd, &at);
 
-	return err != 0 ? err : set_xattr(inode, name, value, size, flags);
+	return err != 0 ? err : set_xattr(at, name, value, size, flags);
 }
 
 SYS2(removexattr, const char *, path, const char *, name)
 {
-	struct inode *inode;
-	int err = target_path(path, true, &inode);
+	struct path at;
+	int err = target_path(path, true, &at);
 
-	return err != 0 ? err : remove_xattr(inode, name);
+	return err != 0 ? err : remove_xattr(at, name);
 }
 
 SYS2(lremovexattr, const char *, path, const char *, name)
 {
-	struct inode *inode;
-	int err = target_path(path, false, &inode);
+	struct path at;
+	int err = target_path(path, false, &at);
 
-	return err != 0 ? err : remove_xattr(inode, name);
+	return err != 0 ? err : remove_xattr(at, name);
 }
 
 SYS2(fremovexattr, int, fd, const char *, name)
 {
-	struct inode *inode;
-	int err = target_fd(fd, &inode);
+	struct path at;
+	int err = target_fd(fd, &at);
 
-	return err != 0 ? err : remove_xattr(inode, name);
+	return err != 0 ? err : remove_xattr(at, name);
 }
