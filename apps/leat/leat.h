@@ -43,3 +43,4 @@ int cmd_stop(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 int cmd_filter(int argc, char **argv);
+int cmd_bench(int argc, char **argv);

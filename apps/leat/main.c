@@ -26,6 +26,7 @@ static const struct {
 	{"kill", cmd_kill, "send a signal to instances"},
 	{"rm", cmd_rm, "forget instances that have ended"},
 	{"filter", cmd_filter, "replace the filter of a running instance"},
+	{"bench", cmd_bench, "measure Leat beside native processes and containers"},
 	{"bpf", cmd_bpf, "verify, show, run and measure filters"},
 	{"version", cmd_version, "print the version"},
 	{"help", cmd_help, "print this"},
