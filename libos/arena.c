@@ -54,8 +54,8 @@ struct arena {
 	uint64_t given_back_pages;
 };
 
-static const uint16_t class_size[] = {16,  32,  48,  64,  128,  192,  256,
-				      320, 384, 512, 640, 1024, 1536, 2048};
+static const uint16_t class_size[] = {16,  32,  48,  64,  128,  192,  256, 320,
+				      384, 512, 640, 768, 1024, 1536, 2048};
 
 _Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
 

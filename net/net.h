@@ -154,6 +154,7 @@ struct net_stats {
 	uint64_t tx_ring_full;
 	uint64_t tcp_retransmits, tcp_timeouts, tcp_fast_recoveries, tcp_resets_sent;
 	uint64_t tcp_challenge_acks, tcp_accept_overflows, tcp_paws_drops;
+	uint64_t tcp_cookies_sent, tcp_cookies_accepted, tcp_cookies_failed;
 	uint64_t sockets, buf_total, buf_free;
 };
 

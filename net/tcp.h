@@ -45,6 +45,9 @@
 #define TCP_SYN_QUEUE_MAX 1024u
 #define TCP_LO_ADVMSS 65483u
 #define TCP_CHALLENGES_PER_SECOND 100u
+#define TCP_OOW_ACK_US 500000u
+#define TCP_COOKIE_SHIFT 36u /* a cookie's clock ticks every 2^36 ns, some 69 s */
+#define TCP_LINGER2_MAX_S 120
 
 struct tcp_hole {
 	uint32_t start, end;
@@ -78,6 +81,14 @@ struct tcp_cubic {
 	uint64_t epoch_ns; /* 0: not begun */
 };
 
+/* HyStart++ (RFC 9406): leaves slow start when the round-trip time grows. */
+struct tcp_hystart {
+	uint32_t round_end; /* the round is over when this is acknowledged */
+	uint16_t last_ms, now_ms;
+	uint16_t baseline_ms; /* of conservative slow start; 0: not in it */
+	uint8_t samples, rounds;
+};
+
 struct tcp_sock {
 	struct net_sock s;
 	struct tcp_sock *hash_next;
@@ -92,6 +103,8 @@ struct tcp_sock {
 	uint8_t backoff, probes, keep_probes, syn_retries;
 	uint8_t dupacks, quickacks;
 	uint8_t dupthresh;
+	uint8_t syn_count_most; /* TCP_SYNCNT; 0: the default */
+	uint8_t defer_retries;  /* TCP_DEFER_ACCEPT in SYN-ACKs, as Linux counts it */
 	bool ts_ok : 1, sack_ok : 1, wscale_ok : 1;
 	bool lo : 1; /* peer is in this instance */
 	bool hashed : 1;
@@ -113,7 +126,14 @@ struct tcp_sock {
 	bool urgent : 1;       /* an urgent byte is there to be read */
 	bool urgent_taken : 1;
 	bool cwnd_limited : 1;
-	bool user_timed : 1, quickack_mode : 1;
+	bool quickack_mode : 1;
+	bool ecn_ok : 1;    /* both ends speak ECN (RFC 3168) */
+	bool ecn_seen : 1;  /* a CE mark or an ECT one has arrived */
+	bool ecn_echo : 1;  /* a CE mark is to be echoed until the peer says CWR */
+	bool ecn_cwr : 1;   /* our next new data says CWR */
+	bool tlp_again : 1; /* the tail loss probe was a retransmission */
+	bool deferred : 1;  /* the handshake is done, the listener waits for data */
+	bool dsack : 1;     /* dsack_start .. dsack_end came twice: to be told (RFC 2883) */
 	uint8_t urgent_byte;
 
 	/* send */
@@ -122,7 +142,6 @@ struct tcp_sock {
 	uint16_t mss; /* payload of a full segment, options taken off */
 	uint16_t peer_mss, user_mss;
 	uint32_t pmtu; /* from ICMP, 0: the route's */
-	uint32_t snd_limit;
 	struct frag_list sndq;
 	struct frag *cursor; /* the frag that was sent from last, to begin the next search */
 	uint32_t cursor_seq; /* its first byte: below snd_una it is gone */
@@ -135,20 +154,27 @@ struct tcp_sock {
 	uint32_t rcv_limit, rcv_urgent, rcv_fin;
 	struct frag_list rcvq, ooo;
 	uint32_t ooo_count;
-	uint32_t ts_recent, ts_offset, last_ts_ecr;
+	uint32_t ts_recent, ts_offset;
 	uint64_t ts_recent_ns;
 	uint32_t sack_last; /* start of the block that changed last: it is reported first */
 	uint16_t rcv_mss;   /* size of the segments that the peer sends */
 	uint32_t drs_seq;
+	uint32_t dsack_start, dsack_end;
 	uint64_t drs_ns, last_rx_ns;
+	uint32_t oow_us; /* when a segment outside the window was last answered, 0: never */
 
 	/* round trip and congestion */
 	uint32_t srtt_us, rttvar_us, rtt_min_us;
 	uint64_t rto_ns, rtt_start_ns, last_tx_ns;
+	uint64_t stall_ns; /* since when what is sent or waits has made no progress; 0: nothing */
 	uint32_t rtt_seq;
 	uint32_t cwnd, ssthresh, recover;
 	uint32_t prior_cwnd, prior_ssthresh, undo_ms;
+	uint32_t undo_bytes; /* sent again since the reduction, not yet known to be needless */
+	uint32_t prr_delivered, prr_sent, prr_flight; /* RFC 6937 */
+	uint32_t ecn_recover, tlp_end;
 	struct tcp_cubic cubic;
+	struct tcp_hystart hystart;
 	struct tcp_board *board;
 	uint32_t retransmits, total_retransmits;
 
@@ -157,12 +183,16 @@ struct tcp_sock {
 	struct list accept_queue;  /* established, in order */
 	struct list syn_queue;
 	uint32_t accept_count, syn_count, backlog;
+	uint64_t cookie_ns; /* when a SYN cookie was last sent; 0: never */
 
-	uint32_t keep_idle_s, keep_interval_s, keep_count, user_timeout_ms, defer_accept_s;
-	int32_t linger2_s;
+	uint16_t keep_idle_s, keep_interval_s;
+	uint8_t keep_count;
+	uint32_t user_timeout_ms;
+	uint32_t notsent_lowat; /* bytes, 0: none */
+	int32_t linger2_s;      /* FIN_WAIT2: 0: the default, -1: none */
 };
 
-_Static_assert(sizeof(struct tcp_sock) <= 1024, "a connection stays small");
+_Static_assert(sizeof(struct tcp_sock) <= 768, "a connection stays small");
 
 /* A segment on its way in, after the parser. */
 struct tcp_seg {
@@ -171,6 +201,7 @@ struct tcp_seg {
 	uint32_t seq, ack;
 	uint16_t window, urgent;
 	uint8_t flags;
+	uint8_t ecn; /* of the IP header */
 	bool lo;
 	struct frag_list data;
 	uint16_t gso_bytes;
@@ -226,6 +257,14 @@ static inline uint32_t tcp_flight(const struct tcp_sock *ts)
 	return ts->snd_nxt - ts->snd_una;
 }
 
+/* Bytes in the queue that were never sent. */
+static inline uint32_t tcp_unsent(const struct tcp_sock *ts)
+{
+	uint32_t end = tcp_queue_end(ts);
+
+	return seq_lt(ts->snd_nxt, end) ? end - ts->snd_nxt : 0;
+}
+
 /* The same in microseconds, for comparisons within an hour. */
 static inline uint32_t tcp_clock_us(const struct tcp_sock *ts)
 {
@@ -264,6 +303,11 @@ void tcp_seg_input(struct net *net, struct tcp_seg *seg);
 void tcp_reset_reply(struct net *net, const struct tcp_seg *seg);
 void tcp_reset(struct tcp_sock *ts);
 
+/* What the options of a SYN or SYN-ACK settle; a SYN cookie gives them back later. */
+void tcp_handshake_options(struct tcp_sock *ts, const struct tcp_options *options);
+/* A segment for a connection in a synchronized state. */
+void tcp_synchronized_input(struct tcp_sock *ts, struct tcp_seg *seg);
+
 /* ---- tcp_listen.c ---- */
 
 void tcp_listen_input(struct tcp_sock *listener, struct tcp_seg *seg);
@@ -273,6 +317,14 @@ bool tcp_listen_ready(struct tcp_sock *child);
 /* The child leaves its listener's queues. */
 void tcp_listen_forget(struct tcp_sock *child);
 void tcp_listen_stop(struct tcp_sock *listener);
+/* A connection being made, not yet in any queue; NULL without memory or route. */
+struct tcp_sock *tcp_listen_child(struct tcp_sock *listener, const struct tcp_seg *seg);
+
+/* ---- tcp_cookie.c: handshakes without state (RFC 4987 3.6) ---- */
+
+void tcp_cookie_send(struct tcp_sock *listener, const struct tcp_seg *syn);
+/* The connection that an ACK of a cookie makes, or NULL: it is not one. */
+struct tcp_sock *tcp_cookie_check(struct tcp_sock *listener, const struct tcp_seg *ack);
 
 /* ---- tcp_rcv.c: data in order and out of order ---- */
 
@@ -280,6 +332,8 @@ void tcp_listen_stop(struct tcp_sock *listener);
 void tcp_rcv_data(struct tcp_sock *ts, struct tcp_seg *seg);
 /* The window to be advertised, in bytes; remembers the edge. */
 uint32_t tcp_rcv_window(struct tcp_sock *ts);
+/* These bytes have come twice: the next ACK says so (RFC 2883). */
+void tcp_rcv_twice(struct tcp_sock *ts, uint32_t start, uint32_t end);
 unsigned int tcp_rcv_sacks(const struct tcp_sock *ts, uint32_t (*ret_blocks)[2], unsigned int most);
 /* The program has read: moves the window when that is worth a packet. */
 void tcp_rcv_after_read(struct tcp_sock *ts);
@@ -305,10 +359,17 @@ void tcp_board_guess(struct tcp_sock *ts);
 void tcp_board_unmark(struct tcp_sock *ts);
 /* Bytes in flight: neither acknowledged, nor selectively so, nor lost. */
 uint32_t tcp_pipe(const struct tcp_sock *ts);
+/* Bytes above snd_una that the peer has acknowledged selectively. */
+uint32_t tcp_board_sacked(const struct tcp_sock *ts);
 /* The next hole to be sent again, or NULL. */
 struct tcp_hole *tcp_board_next(struct tcp_sock *ts);
 
 void tcp_cubic_ack(struct tcp_sock *ts, uint32_t acked_bytes);
+/* Looks for the end of slow start in an ACK that moved snd_una. */
+void tcp_hystart_ack(struct tcp_sock *ts, const struct tcp_seg *seg);
+/* Half-way between an ECN echo, a lost tail and full recovery: the window shrinks, nothing is lost.
+ */
+void tcp_reduce(struct tcp_sock *ts);
 uint32_t tcp_cubic_ssthresh(struct tcp_sock *ts);
 
 /* ---- tcp_out.c ---- */
@@ -321,6 +382,8 @@ int tcp_send_syn(struct tcp_sock *ts);
 void tcp_send_ack(struct tcp_sock *ts);
 void tcp_send_probe(struct tcp_sock *ts);
 void tcp_challenge_ack(struct tcp_sock *ts);
+/* Answers a segment outside the window, without answering an answer for ever. */
+void tcp_oow_ack(struct tcp_sock *ts, const struct tcp_seg *seg);
 /* Owes an ACK: at the end of the batch, or when the delay is over. */
 void tcp_ack_later(struct tcp_sock *ts, bool now);
 
@@ -341,6 +404,11 @@ void tcp_timer_fire(struct net *net, struct net_timer *timer);
 /* Makes the wheel look at the connection no later than its earliest deadline. */
 void tcp_timer_update(struct tcp_sock *ts);
 void tcp_rtx_arm(struct tcp_sock *ts);
+/* When FIN_WAIT2 without an owner is over (TCP_LINGER2). */
+void tcp_fin_wait2_arm(struct tcp_sock *ts);
+/* TCP_DEFER_ACCEPT: seconds to SYN-ACKs and back, as Linux rounds them. */
+uint8_t tcp_seconds_to_retries(uint32_t seconds);
+uint32_t tcp_retries_to_seconds(uint8_t retries);
 void tcp_time_wait_fire(struct net *net, struct net_timer *timer);
 
 /* ---- tcp_user.c ---- */
@@ -356,3 +424,5 @@ void tcp_close(struct net_sock *sock);
 uint32_t tcp_poll_events(const struct net_sock *sock);
 uint32_t tcp_snd_limit(const struct tcp_sock *ts);
 bool tcp_writable(const struct tcp_sock *ts);
+/* Tells a writer that was refused when there is room again. */
+void tcp_space_event(struct tcp_sock *ts);

@@ -242,6 +242,19 @@ void tcp_board_unmark(struct tcp_sock *ts)
 	}
 }
 
+uint32_t tcp_board_sacked(const struct tcp_sock *ts)
+{
+	const struct tcp_board *board = ts->board;
+	uint32_t sacked;
+
+	if (board == NULL || seq_le(board->fack, ts->snd_una))
+		return 0;
+	sacked = board->fack - ts->snd_una;
+	for (uint32_t i = 0; i < board->count; i++)
+		sacked -= min_u32(sacked, board->holes[i].end - board->holes[i].start);
+	return sacked;
+}
+
 uint32_t tcp_pipe(const struct tcp_sock *ts)
 {
 	const struct tcp_board *board = ts->board;

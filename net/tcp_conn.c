@@ -31,10 +31,10 @@ struct tcp_sock *tcp_alloc(struct net *net, uint8_t family)
 	ts->quickacks = TCP_QUICKACKS;
 	ts->dupthresh = TCP_DUPTHRESH;
 	ts->rcv_limit = TCP_RCV_FIRST;
-	ts->snd_limit = TCP_SND_FIRST;
 	ts->mss = TCP_DEFAULT_MSS;
 	ts->rcv_mss = TCP_DEFAULT_MSS;
 	ts->ssthresh = UINT32_MAX;
+	ts->hystart.last_ms = ts->hystart.now_ms = UINT16_MAX;
 	ts->keep_idle_s = 7200;
 	ts->keep_interval_s = 75;
 	ts->keep_count = 9;

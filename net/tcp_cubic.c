@@ -7,6 +7,12 @@
 #define CUBIC_BETA_DEN 10u
 #define CUBIC_MAX_MS 1000000u /* keeps the cube within 64 bits */
 
+#define HYSTART_SAMPLES 8u
+#define HYSTART_MIN_MS 4u
+#define HYSTART_MAX_MS 16u
+#define HYSTART_CSS_DIVISOR 4u
+#define HYSTART_CSS_ROUNDS 5u
+
 /* Integer cube root, by bits: 3 bits of the argument for one of the result. */
 static uint32_t cube_root(uint64_t a)
 {
@@ -82,6 +88,9 @@ void tcp_cubic_ack(struct tcp_sock *ts, uint32_t acked_bytes)
 	uint64_t grow;
 
 	if (ts->cwnd < ts->ssthresh) {
+		/* conservative slow start (RFC 9406 4.2) */
+		if (ts->hystart.baseline_ms != 0)
+			acked_bytes = max_u32(acked_bytes / HYSTART_CSS_DIVISOR, 1);
 		room = min_u32(acked_bytes, ts->ssthresh - ts->cwnd);
 		ts->cwnd += room;
 		acked_bytes -= room;
@@ -116,4 +125,46 @@ uint32_t tcp_cubic_ssthresh(struct tcp_sock *ts)
 		c->w_max = segments;
 	c->epoch_ns = 0;
 	return max_u32(segments * CUBIC_BETA_NUM / CUBIC_BETA_DEN, 2) * ts->mss;
+}
+
+/* ---- HyStart++ ---- */
+
+static void hystart_round_begin(struct tcp_sock *ts)
+{
+	struct tcp_hystart *h = &ts->hystart;
+
+	h->last_ms = h->now_ms;
+	h->now_ms = UINT16_MAX;
+	h->samples = 0;
+	h->round_end = ts->snd_nxt;
+	if (h->baseline_ms == 0 || ++h->rounds < HYSTART_CSS_ROUNDS)
+		return;
+	/* the delay stayed: this is what the path holds */
+	ts->ssthresh = ts->cwnd;
+	h->baseline_ms = 0;
+}
+
+void tcp_hystart_ack(struct tcp_sock *ts, const struct tcp_seg *seg)
+{
+	struct tcp_hystart *h = &ts->hystart;
+	uint32_t rise = max_u32(min_u32(h->last_ms / 8u, HYSTART_MAX_MS), HYSTART_MIN_MS);
+	uint32_t ms;
+
+	if (ts->cwnd >= ts->ssthresh || !ts->ts_ok || !seg->options.has_ts ||
+	    seg->options.ts_ecr == 0)
+		return;
+	if (seq_le(h->round_end, ts->snd_una))
+		hystart_round_begin(ts);
+	/* one at least: zero says that there is no baseline */
+	ms = min_u32(tcp_clock(ts) - seg->options.ts_ecr, UINT16_MAX - 2u) + 1;
+	h->now_ms = (uint16_t)min_u32(h->now_ms, ms);
+	if (h->samples < HYSTART_SAMPLES && ++h->samples < HYSTART_SAMPLES)
+		return;
+	if (h->baseline_ms != 0) {
+		if (h->now_ms < h->baseline_ms)
+			h->baseline_ms = 0; /* the rise was chance */
+	} else if (h->last_ms != UINT16_MAX && h->now_ms >= h->last_ms + rise) {
+		h->baseline_ms = h->now_ms;
+		h->rounds = 0;
+	}
 }

@@ -55,6 +55,7 @@ void tcp_input(struct net *net, struct pkt *pkt, const struct ip_info *info)
 	seg.window = be16(tcp->window);
 	seg.urgent = be16(tcp->urgent);
 	seg.flags = tcp->flags;
+	seg.ecn = info->tos & ECN_MASK;
 	seg.lo = false;
 	seg.gso_bytes = pkt->gso_bytes;
 	options_parse((const uint8_t *)(tcp + 1), header - TCP_BYTES, &seg.options);
@@ -70,9 +71,9 @@ malformed:
 
 /* ---- SYN_SENT (3.10.7.3) ---- */
 
-static void handshake_options(struct tcp_sock *ts, const struct tcp_seg *seg)
+void tcp_handshake_options(struct tcp_sock *ts, const struct tcp_options *o)
 {
-	const struct tcp_options *o = &seg->options;
+	struct route route;
 
 	ts->peer_mss = o->mss != 0 ? (uint16_t)max_u32(o->mss, TCP_MIN_MSS) : TCP_DEFAULT_MSS;
 	ts->ts_ok = o->has_ts;
@@ -82,7 +83,7 @@ static void handshake_options(struct tcp_sock *ts, const struct tcp_seg *seg)
 	ts->rcv_wscale = o->has_wscale ? TCP_WSCALE : 0;
 	ts->ts_recent = o->ts_val;
 	ts->ts_recent_ns = ts->s.net->now_ns;
-	tcp_mss_update(ts, ts->lo ? NET_LO_MTU : ts->s.net->mtu);
+	tcp_mss_update(ts, tcp_route(ts, &route) == 0 ? route.mtu : ts->s.net->mtu);
 	ts->rcv_mss = ts->lo ? ts->mss : (uint16_t)min_u32(ts->mss, TCP_DEFAULT_MSS);
 	ts->cwnd = TCP_INITIAL_SEGMENTS * (uint32_t)ts->mss;
 }
@@ -96,6 +97,9 @@ static void tcp_established(struct tcp_sock *ts)
 	ts->drs_seq = ts->copied_seq = ts->rcv_nxt;
 	ts->drs_ns = ts->s.net->now_ns;
 	ts->last_rx_ns = ts->s.net->now_ns - TCP_DELACK_NS;
+	ts->stall_ns = 0;
+	ts->ecn_recover = ts->snd_una;
+	ts->hystart.round_end = ts->snd_una;
 	if (ts->s.keepalive)
 		ts->keep_at = ts->s.net->now_ns + ts->keep_idle_s * NSEC_PER_SEC;
 	tcp_timer_update(ts);
@@ -121,7 +125,9 @@ static void syn_sent_input(struct tcp_sock *ts, struct tcp_seg *seg)
 	ts->snd_wnd = ts->max_wnd = seg->window;
 	ts->snd_wl1 = seg->seq;
 	ts->snd_wl2 = seg->ack;
-	handshake_options(ts, seg);
+	tcp_handshake_options(ts, &seg->options);
+	ts->ecn_ok = acks && !ts->lo && ts->syn_retries == 0 &&
+		     (seg->flags & (TCP_FLAG_ECE | TCP_FLAG_CWR)) == TCP_FLAG_ECE;
 	if (!acks) {
 		/* both sides opened at once (3.5, figure 8) */
 		ts->state = TCP_SYN_RECV;
@@ -213,6 +219,11 @@ static bool ack_check(struct tcp_sock *ts, const struct tcp_seg *seg)
 /* The ACK of our SYN: SYN_RECV becomes ESTABLISHED. False: not now. */
 static bool syn_recv_ack(struct tcp_sock *ts, const struct tcp_seg *seg)
 {
+	if (ts->listener != NULL && ts->defer_retries != 0 && seg->data.bytes == 0 &&
+	    !(seg->flags & TCP_FLAG_FIN) && ts->syn_retries < ts->defer_retries) {
+		ts->deferred = true; /* TCP_DEFER_ACCEPT: not before there is something to read */
+		return false;
+	}
 	if (ts->listener != NULL && !tcp_listen_ready(ts))
 		return false;
 	ts->snd_una = seg->ack;
@@ -239,8 +250,11 @@ static bool fin_acked(struct tcp_sock *ts)
 		ts->state = TCP_FIN_WAIT2;
 		if (ts->dead) {
 			/* nobody will read any more: do not wait for ever for the peer */
-			ts->keep_at = ts->s.net->now_ns + TCP_FIN_WAIT2_NS;
-			tcp_timer_update(ts);
+			if (ts->linger2_s < 0) {
+				tcp_done(ts, 0);
+				return true;
+			}
+			tcp_fin_wait2_arm(ts);
 		}
 		sock_event(&ts->s, POLLOUT);
 		return false;
@@ -270,14 +284,14 @@ static bool segment_check(struct tcp_sock *ts, const struct tcp_seg *seg)
 {
 	if (paws_reject(ts, seg) && !(seg->flags & TCP_FLAG_RST)) {
 		ts->s.net->stats.tcp_paws_drops++;
-		tcp_send_ack(ts);
+		tcp_oow_ack(ts, seg);
 		return false;
 	}
 	if (!seq_acceptable(ts, seg)) {
 		if (ts->state == TCP_SYN_RECV && (seg->flags & TCP_FLAG_SYN) && seg->seq == ts->irs)
 			tcp_send_syn(ts);
 		else if (!(seg->flags & TCP_FLAG_RST))
-			tcp_send_ack(ts);
+			tcp_oow_ack(ts, seg);
 		return false;
 	}
 	if (seg->flags & TCP_FLAG_RST) {
@@ -298,7 +312,21 @@ static bool data_unwanted(const struct tcp_sock *ts, const struct tcp_seg *seg)
 	       seq_lt(ts->rcv_nxt, seg->seq + seg->data.bytes);
 }
 
-static void synchronized_input(struct tcp_sock *ts, struct tcp_seg *seg)
+/* RFC 3168 6.1.3: what the network and the peer say about congestion. */
+static void ecn_input(struct tcp_sock *ts, const struct tcp_seg *seg)
+{
+	if (seg->data.bytes == 0)
+		return;
+	if (seg->flags & TCP_FLAG_CWR)
+		ts->ecn_echo = false;
+	ts->ecn_seen |= seg->ecn != 0;
+	if (seg->ecn == ECN_CE) {
+		ts->ecn_echo = true;
+		tcp_ack_later(ts, true);
+	}
+}
+
+void tcp_synchronized_input(struct tcp_sock *ts, struct tcp_seg *seg)
 {
 	/* a simultaneous open ends with the peer's SYN again, now with the ACK of ours */
 	if (ts->state == TCP_SYN_RECV && ts->listener == NULL && seg->seq == ts->irs &&
@@ -309,6 +337,8 @@ static void synchronized_input(struct tcp_sock *ts, struct tcp_seg *seg)
 	if (!segment_check(ts, seg))
 		return;
 	timestamps_take(ts, seg);
+	if (ts->ecn_ok)
+		ecn_input(ts, seg);
 	if (ts->state == TCP_SYN_RECV && !syn_recv_ack(ts, seg))
 		return;
 	if (ts->keep_at != 0 && ts->state == TCP_ESTABLISHED) {
@@ -384,7 +414,7 @@ void tcp_seg_input(struct net *net, struct tcp_seg *seg)
 	if (ts->state == TCP_SYN_SENT)
 		syn_sent_input(ts, seg);
 	else
-		synchronized_input(ts, seg);
+		tcp_synchronized_input(ts, seg);
 }
 
 /* An ICMP error about a segment of ours; believed only if its number is in flight (RFC 5927). */

@@ -2,9 +2,8 @@
  * Listening sockets: connections being made (SYN queue) and made (accept queue).
  *
  * Both queues are bounded. When the accept queue is full the last ACK of a handshake is ignored, as
- * on Linux, so that the SYN-ACK is sent again later. When the SYN queue is full the oldest
- * half-open connection makes way: a flood cannot keep a client out that answers faster than the
- * queue turns.
+ * on Linux, so that the SYN-ACK is sent again later. When the SYN queue is full handshakes go on
+ * without state: tcp_cookie.c.
  */
 #include <poll.h>
 
@@ -68,75 +67,104 @@ static void child_inherit(struct tcp_sock *child, const struct tcp_sock *listene
 	child->keep_count = listener->keep_count;
 	child->user_timeout_ms = listener->user_timeout_ms;
 	child->linger2_s = listener->linger2_s;
+	child->notsent_lowat = listener->notsent_lowat;
+	child->defer_retries = listener->defer_retries;
 	child->quickack_mode = listener->quickack_mode;
 }
 
-static void child_options(struct tcp_sock *child, const struct tcp_seg *seg)
+static bool syn_queue_full(const struct tcp_sock *listener)
 {
-	const struct tcp_options *o = &seg->options;
-
-	child->peer_mss = o->mss != 0 ? (uint16_t)max_u32(o->mss, TCP_MIN_MSS) : TCP_DEFAULT_MSS;
-	child->ts_ok = o->has_ts;
-	child->sack_ok = o->sack_ok;
-	child->wscale_ok = o->has_wscale;
-	child->snd_wscale = o->has_wscale ? o->wscale : 0;
-	child->rcv_wscale = o->has_wscale ? TCP_WSCALE : 0;
-	child->ts_recent = o->ts_val;
-	child->ts_recent_ns = child->s.net->now_ns;
-	tcp_mss_update(child, child->lo ? NET_LO_MTU : child->s.net->mtu);
-	child->rcv_mss = child->lo ? child->mss : (uint16_t)min_u32(child->mss, TCP_DEFAULT_MSS);
-	child->cwnd = TCP_INITIAL_SEGMENTS * (uint32_t)child->mss;
+	return listener->syn_count >= max_u32(listener->backlog, TCP_SYN_QUEUE_MAX);
 }
 
-static void syn_queue_make_room(struct tcp_sock *listener)
+struct tcp_sock *tcp_listen_child(struct tcp_sock *listener, const struct tcp_seg *seg)
 {
-	uint32_t most = max_u32(listener->backlog, 128);
+	struct net *net = listener->s.net;
+	struct tcp_sock *child = tcp_alloc(net, listener->s.family);
+	struct route route;
 
-	most = max_u32(most, TCP_SYN_QUEUE_MAX);
-	if (listener->syn_count >= most)
-		tcp_done(container_of(listener->syn_queue.next, struct tcp_sock, link), 0);
+	if (child == NULL)
+		return NULL;
+	child_inherit(child, listener);
+	child->s.local = seg->dst;
+	child->s.remote = seg->src;
+	child->s.lport = seg->dport;
+	child->s.rport = seg->sport;
+	if (tcp_route(child, &route) != 0) {
+		tcp_orphan(child);
+		return NULL;
+	}
+	child->state = TCP_SYN_RECV;
+	child->ts_offset = (uint32_t)net_hash_strong(net, &seg->dst, &seg->src, 1);
+	return child;
+}
+
+/* Both queues know it from now on. False: there is such a connection already. */
+static bool listen_enqueue(struct tcp_sock *listener, struct tcp_sock *child)
+{
+	if (tcp_hash_add(child) != 0) {
+		child->state = TCP_CLOSE;
+		tcp_orphan(child);
+		return false;
+	}
+	child->listener = listener;
+	list_add_tail(&listener->syn_queue, &child->link);
+	listener->syn_count++;
+	return true;
 }
 
 static void listen_syn(struct tcp_sock *listener, const struct tcp_seg *seg)
 {
 	struct net *net = listener->s.net;
 	struct tcp_sock *child;
-	struct route route;
 
 	if (listener->accept_count > listener->backlog) {
 		net->stats.tcp_accept_overflows++;
 		return;
 	}
-	syn_queue_make_room(listener);
-	child = tcp_alloc(net, listener->s.family);
-	if (child == NULL)
-		return;
-	child_inherit(child, listener);
-	child->s.local = seg->dst;
-	child->s.remote = seg->src;
-	child->s.lport = seg->dport;
-	child->s.rport = seg->sport;
-	if (tcp_route(child, &route) != 0 || tcp_hash_add(child) != 0) {
-		tcp_orphan(child);
+	if (syn_queue_full(listener)) {
+		tcp_cookie_send(listener, seg);
 		return;
 	}
-	child->state = TCP_SYN_RECV;
-	child->ts_offset = (uint32_t)net_hash_strong(net, &seg->dst, &seg->src, 1);
+	child = tcp_listen_child(listener, seg);
+	if (child == NULL)
+		return;
 	child->irs = seg->seq;
 	child->rcv_nxt = child->rcv_adv = child->rcv_acked = seg->seq + 1;
 	child->snd_wnd = child->max_wnd = seg->window;
 	child->snd_wl1 = seg->seq;
-	child_options(child, seg);
+	tcp_handshake_options(child, &seg->options);
+	child->ecn_ok = !child->lo && (seg->flags & (TCP_FLAG_ECE | TCP_FLAG_CWR)) ==
+					      (TCP_FLAG_ECE | TCP_FLAG_CWR);
 	child->iss = tcp_new_iss(child);
 	child->snd_una = child->iss + 1; /* the queue begins after the SYN */
 	child->snd_nxt = child->snd_una;
 	child->snd_up = child->snd_small = child->snd_una;
-	child->listener = listener;
-	list_add_tail(&listener->syn_queue, &child->link);
-	listener->syn_count++;
+	if (!listen_enqueue(listener, child))
+		return;
 	tcp_send_syn(child);
 	child->rtx_at = net->now_ns + TCP_RTO_INITIAL_NS;
 	tcp_timer_update(child);
+}
+
+/* An ACK without a connection: perhaps of a cookie. */
+static void listen_ack(struct tcp_sock *listener, struct tcp_seg *seg)
+{
+	struct tcp_sock *child = tcp_cookie_check(listener, seg);
+
+	if (child == NULL) {
+		tcp_reset_reply(listener->s.net, seg);
+		return;
+	}
+	/* without room it is forgotten: what the peer sends next makes it anew */
+	if (listener->accept_count > listener->backlog) {
+		listener->s.net->stats.tcp_accept_overflows++;
+		child->state = TCP_CLOSE;
+		tcp_orphan(child);
+		return;
+	}
+	if (listen_enqueue(listener, child))
+		tcp_synchronized_input(child, seg);
 }
 
 void tcp_listen_input(struct tcp_sock *listener, struct tcp_seg *seg)
@@ -144,7 +172,7 @@ void tcp_listen_input(struct tcp_sock *listener, struct tcp_seg *seg)
 	if (seg->flags & TCP_FLAG_RST)
 		return;
 	if (seg->flags & TCP_FLAG_ACK) {
-		tcp_reset_reply(listener->s.net, seg);
+		listen_ack(listener, seg);
 		return;
 	}
 	if (seg->flags & TCP_FLAG_SYN && !(seg->flags & TCP_FLAG_FIN))

@@ -6,14 +6,15 @@
 #define OPT_TCP_NOTSENT_LOWAT 25
 #define OPT_TCP_CONGESTION 13
 #define OPT_TCP_FASTOPEN 23
+#define OPT_TCPI_ECN_SEEN 16
 #define KEEP_MAX_S 32767
 #define KEEP_MAX_COUNT 127
 
-static int set_range(uint32_t *at, int v, int most)
+static int set_range(uint16_t *at, int v, int most)
 {
 	if (v < 1 || v > most)
 		return -EINVAL;
-	*at = (uint32_t)v;
+	*at = (uint16_t)v;
 	return 0;
 }
 
@@ -70,7 +71,10 @@ int tcp_setsockopt(struct net_sock *sock, int name, const void *value, socklen_t
 	case TCP_KEEPINTVL:
 		return set_range(&ts->keep_interval_s, v, KEEP_MAX_S);
 	case TCP_KEEPCNT:
-		return set_range(&ts->keep_count, v, KEEP_MAX_COUNT);
+		if (v < 1 || v > KEEP_MAX_COUNT)
+			return -EINVAL;
+		ts->keep_count = (uint8_t)v;
+		return 0;
 	case TCP_USER_TIMEOUT:
 		if (v < 0)
 			return -EINVAL;
@@ -83,16 +87,20 @@ int tcp_setsockopt(struct net_sock *sock, int name, const void *value, socklen_t
 			tcp_send_ack(ts);
 		return 0;
 	case TCP_SYNCNT:
-		return v < 1 || v > 127 ? -EINVAL : 0;
+		if (v < 1 || v > 127)
+			return -EINVAL;
+		ts->syn_count_most = (uint8_t)v;
+		return 0;
 	case TCP_LINGER2:
-		ts->linger2_s = v;
+		ts->linger2_s = v < 0 ? -1 : v > TCP_LINGER2_MAX_S ? TCP_LINGER2_MAX_S : v;
 		return 0;
 	case TCP_DEFER_ACCEPT:
-		/* tcp(7): a hint; connections are handed over at once */
-		ts->defer_accept_s = v < 0 ? 0 : (uint32_t)v;
+		ts->defer_retries = tcp_seconds_to_retries(v < 0 ? 0 : (uint32_t)v);
 		return 0;
 	case OPT_TCP_NOTSENT_LOWAT:
-		return 0; /* bounds how much waits unsent: the send queue is bounded anyway */
+		ts->notsent_lowat = (uint32_t)v;
+		tcp_space_event(ts);
+		return 0;
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -112,7 +120,9 @@ static void tcp_info_fill(const struct tcp_sock *ts, struct tcp_info *info)
 		.tcpi_backoff = ts->backoff,
 		.tcpi_options = (uint8_t)((ts->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) |
 					  (ts->sack_ok ? TCPI_OPT_SACK : 0) |
-					  (ts->wscale_ok ? TCPI_OPT_WSCALE : 0)),
+					  (ts->wscale_ok ? TCPI_OPT_WSCALE : 0) |
+					  (ts->ecn_ok ? TCPI_OPT_ECN : 0) |
+					  (ts->ecn_seen ? OPT_TCPI_ECN_SEEN : 0)),
 		.tcpi_snd_wscale = ts->snd_wscale & 15u,
 		.tcpi_rcv_wscale = ts->rcv_wscale & 15u,
 		.tcpi_rto = (uint32_t)(ts->rto_ns / NSEC_PER_USEC),
@@ -171,19 +181,19 @@ int tcp_getsockopt(struct net_sock *sock, int name, void *value, socklen_t *inou
 		v = ts->quickack_mode && !ts->ping_pong;
 		break;
 	case TCP_SYNCNT:
-		v = TCP_SYN_RETRIES;
+		v = ts->syn_count_most != 0 ? ts->syn_count_most : (int)TCP_SYN_RETRIES;
 		break;
 	case TCP_LINGER2:
-		v = ts->linger2_s != 0 ? ts->linger2_s : 60;
+		v = ts->linger2_s != 0 ? ts->linger2_s : (int)(TCP_FIN_WAIT2_NS / NSEC_PER_SEC);
 		break;
 	case TCP_DEFER_ACCEPT:
-		v = (int)ts->defer_accept_s;
+		v = (int)tcp_retries_to_seconds(ts->defer_retries);
 		break;
 	case OPT_TCP_FASTOPEN:
 		v = 0;
 		break;
 	case OPT_TCP_NOTSENT_LOWAT:
-		v = 0;
+		v = (int)ts->notsent_lowat;
 		break;
 	case OPT_TCP_CONGESTION:
 		return sockopt_give(value, inout_bytes, "cubic\0\0\0\0\0\0\0\0\0\0", 16);

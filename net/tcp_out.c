@@ -56,9 +56,10 @@ uint32_t tcp_options_write(struct tcp_sock *ts, uint8_t flags, uint8_t *at, uint
 		store_be32(at + 8, ts->ts_recent);
 		n = 12;
 	}
-	if (!ts->sack_ok || ts->ooo.head == NULL || room < n + 12)
+	if (!ts->sack_ok || (ts->ooo.head == NULL && !ts->dsack) || room < n + 12)
 		return n;
 	count = tcp_rcv_sacks(ts, blocks, min_u32((room - n - 4) / 8, TCP_MAX_SACKS));
+	ts->dsack = false;
 	if (count == 0)
 		return n;
 	store_be32(at + n, 0x01010500u + 2 + 8 * count);
@@ -152,6 +153,8 @@ static void segment_sent(struct tcp_sock *ts, const struct tcp_out_seg *seg)
 {
 	struct net *net = ts->s.net;
 
+	if (ts->recovery == TCP_RECOVERY)
+		ts->prr_sent += seg->bytes;
 	if (seg->flags & TCP_FLAG_ACK) {
 		ts->rcv_acked = ts->rcv_nxt;
 		ts->delack_at = 0;
@@ -164,6 +167,7 @@ static void segment_sent(struct tcp_sock *ts, const struct tcp_out_seg *seg)
 	ts->last_tx_ns = net->now_ns;
 	if (seg->again) {
 		ts->total_retransmits++;
+		ts->undo_bytes += seg->bytes;
 		net->stats.tcp_retransmits++;
 		ts->rtt_timing = false;
 	} else if (!ts->rtt_timing && ts->recovery == TCP_OPEN) {
@@ -185,6 +189,12 @@ static void segment_header_write(const struct tcp_sock *ts, const struct tcp_out
 	tcp->flags = seg->flags;
 	tcp->window = be16((uint16_t)window);
 	tcp->urgent = 0;
+	if (ts->ecn_ok && !(seg->flags & TCP_FLAG_SYN)) {
+		if (ts->ecn_echo)
+			tcp->flags |= TCP_FLAG_ECE;
+		if (ts->ecn_cwr && seg->bytes != 0 && !seg->again)
+			tcp->flags |= TCP_FLAG_CWR;
+	}
 	if (seg->bytes != 0 && seq_lt(seg->seq, ts->snd_up)) {
 		tcp->flags |= TCP_FLAG_URG;
 		tcp->urgent = be16((uint16_t)min_u32(ts->snd_up - seg->seq, 65535));
@@ -227,10 +237,14 @@ static int tcp_send_wire(struct tcp_sock *ts, const struct tcp_out_seg *seg, uin
 			    .l4_bytes = header + seg->bytes};
 	struct wire_tcp *tcp;
 	struct out out;
+	/* RFC 3168 6.1.4, 6.1.5: neither ACKs nor what is sent again may be marked */
+	bool markable = ts->ecn_ok && seg->bytes != 0 && !seg->again;
 	int rc = tcp_path_check(ts, &route);
 
 	if (rc != 0)
 		return rc;
+	if (markable)
+		ip.tos |= ECN_ECT0;
 	tcp = (void *)ip_begin(net, &ip, inlined ? 0 : payload_ranges(from, offset, seg->bytes),
 			       &out);
 	if (tcp == NULL) {
@@ -251,6 +265,8 @@ static int tcp_send_wire(struct tcp_sock *ts, const struct tcp_out_seg *seg, uin
 		out.gso_header_bytes = (uint16_t)(ETH_BYTES + ip_bytes + header);
 	}
 	ip_end(net, &ip, &out, header + (inlined ? seg->bytes : 0));
+	if (markable)
+		ts->ecn_cwr = false;
 	return 0;
 }
 
@@ -278,6 +294,11 @@ int tcp_send_syn(struct tcp_sock *ts)
 		.again = ts->syn_retries != 0,
 	};
 
+	/* RFC 3168 6.1.1: asked for at first, and not again where the answer does not come */
+	if (ts->state == TCP_SYN_RECV)
+		seg.flags |= ts->ecn_ok ? TCP_FLAG_ECE : 0;
+	else if (!ts->lo && ts->syn_retries == 0)
+		seg.flags |= TCP_FLAG_ECE | TCP_FLAG_CWR;
 	return tcp_send(ts, &seg);
 }
 
@@ -309,6 +330,21 @@ void tcp_challenge_ack(struct tcp_sock *ts)
 		return;
 	net->challenge_count++;
 	net->stats.tcp_challenge_acks++;
+	tcp_send_ack(ts);
+}
+
+void tcp_oow_ack(struct tcp_sock *ts, const struct tcp_seg *seg)
+{
+	/* data is no part of a loop of ACKs */
+	if (seg->data.bytes == 0) {
+		uint32_t now_us = tcp_clock_us(ts) | 1;
+
+		if (ts->oow_us != 0 && now_us - ts->oow_us < TCP_OOW_ACK_US)
+			return;
+		ts->oow_us = now_us;
+	} else if (ts->sack_ok && seq_lt(seg->seq, ts->rcv_nxt)) {
+		tcp_rcv_twice(ts, seg->seq, seq_min(seg->seq + seg->data.bytes, ts->rcv_nxt));
+	}
 	tcp_send_ack(ts);
 }
 
@@ -397,7 +433,8 @@ static uint32_t segment_max(const struct tcp_sock *ts)
 	uint64_t tso = ip_addr_is_v4(&ts->s.remote) ? ABI_NET_F_HOST_TSO4 : ABI_NET_F_HOST_TSO6;
 	uint32_t room = TCP_GSO_MAX - ip_header_bytes(&ts->s.remote) - TCP_MAX_BYTES;
 
-	if (ts->lo || !(ts->s.net->dev.features & tso) || ts->mss > room)
+	/* CWR belongs on one segment, and the device would put it on each */
+	if (ts->lo || !(ts->s.net->dev.features & tso) || ts->mss > room || ts->ecn_cwr)
 		return ts->mss;
 	return room - room % ts->mss;
 }
@@ -508,6 +545,8 @@ void tcp_output(struct tcp_sock *ts)
 		return;
 	output_new(ts);
 	ts->push_now = false;
+	if (ts->notsent_lowat != 0)
+		tcp_space_event(ts);
 	if (ts->rtx_at == 0 && tcp_queue_end(ts) != ts->snd_nxt && tcp_flight(ts) == 0)
 		tcp_rtx_arm(ts);
 	if (ts->cork && ts->cork_at == 0 && tcp_flight(ts) == 0 && ts->sndq.bytes != 0) {

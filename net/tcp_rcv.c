@@ -51,12 +51,15 @@ void tcp_rcv_after_read(struct tcp_sock *ts)
 		tcp_send_ack(ts);
 }
 
-unsigned int tcp_rcv_sacks(const struct tcp_sock *ts, uint32_t (*ret_blocks)[2], unsigned int most)
+static unsigned int sacks_fill(const struct tcp_sock *ts, uint32_t (*ret_blocks)[2],
+			       unsigned int most)
 {
 	const struct frag *f = ts->ooo.head;
 	unsigned int count = 0;
 	bool first_found = false;
 
+	if (most == 0)
+		return 0;
 	/* RFC 2018 4: the block with the latest segment comes first, then others */
 	while (f != NULL) {
 		uint32_t start = f->seq;
@@ -89,6 +92,24 @@ unsigned int tcp_rcv_sacks(const struct tcp_sock *ts, uint32_t (*ret_blocks)[2],
 	return count;
 }
 
+unsigned int tcp_rcv_sacks(const struct tcp_sock *ts, uint32_t (*ret_blocks)[2], unsigned int most)
+{
+	if (!ts->dsack || most == 0)
+		return sacks_fill(ts, ret_blocks, most);
+	ret_blocks[0][0] = ts->dsack_start;
+	ret_blocks[0][1] = ts->dsack_end;
+	return 1 + sacks_fill(ts, ret_blocks + 1, most - 1);
+}
+
+void tcp_rcv_twice(struct tcp_sock *ts, uint32_t start, uint32_t end)
+{
+	if (ts->dsack || !seq_lt(start, end))
+		return;
+	ts->dsack = true;
+	ts->dsack_start = start;
+	ts->dsack_end = end;
+}
+
 /* ---- out of order ---- */
 
 static void frag_cut_front(struct frag *f, uint32_t bytes)
@@ -113,6 +134,7 @@ static void ooo_insert(struct tcp_sock *ts, struct frag *f)
 		     at = at->next)
 			before = at;
 	if (before != NULL && seq_lt(f->seq, before->seq + before->bytes)) {
+		tcp_rcv_twice(ts, f->seq, seq_min(end, before->seq + before->bytes));
 		if (seq_le(end, before->seq + before->bytes)) {
 			frag_free(pool, f);
 			return;
@@ -240,6 +262,7 @@ static void rcv_trim(struct tcp_sock *ts, struct tcp_seg *seg)
 	if (seq_lt(seg->seq, ts->rcv_nxt)) {
 		uint32_t old = min_u32(ts->rcv_nxt - seg->seq, seg->data.bytes);
 
+		tcp_rcv_twice(ts, seg->seq, seg->seq + old);
 		frag_list_pull(pool, &seg->data, old);
 		seg->seq += old;
 		tcp_ack_later(ts, true); /* RFC 9293 3.10.7.4: old bytes are acknowledged again */

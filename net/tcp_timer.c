@@ -46,6 +46,21 @@ static uint64_t tlp_timeout(const struct tcp_sock *ts)
 	return pto;
 }
 
+/* RFC 5482: the connection is given up at its user timeout, not at the first timer after it. */
+static void user_timeout_clamp(struct tcp_sock *ts)
+{
+	uint64_t end = ts->stall_ns + ts->user_timeout_ms * NSEC_PER_MSEC;
+
+	if (ts->user_timeout_ms != 0 && ts->rtx_at > end)
+		ts->rtx_at = max_u64(end, ts->s.net->now_ns);
+}
+
+static bool user_timeout_over(const struct tcp_sock *ts)
+{
+	return ts->user_timeout_ms != 0 && ts->stall_ns != 0 &&
+	       ts->s.net->now_ns - ts->stall_ns >= ts->user_timeout_ms * NSEC_PER_MSEC;
+}
+
 void tcp_rtx_arm(struct tcp_sock *ts)
 {
 	uint64_t now = ts->s.net->now_ns;
@@ -68,32 +83,62 @@ void tcp_rtx_arm(struct tcp_sock *ts)
 		}
 		ts->rtx_at = now + rto;
 	}
+	if (ts->rtx_at == 0) {
+		ts->stall_ns = 0;
+	} else {
+		if (ts->stall_ns == 0)
+			ts->stall_ns = now;
+		user_timeout_clamp(ts);
+	}
 	tcp_timer_update(ts);
 }
 
 /* The connection gave no sign of life for too long. */
 static bool retries_over(const struct tcp_sock *ts, unsigned int tries)
 {
-	unsigned int most = ts->dead ? TCP_ORPHAN_RETRIES : TCP_RETRIES;
-
-	if (ts->user_timeout_ms != 0 && tries > 0 &&
-	    ts->s.net->now_ns - ts->last_tx_ns > ts->user_timeout_ms * NSEC_PER_MSEC)
-		return true;
-	return tries >= most;
+	if (ts->user_timeout_ms != 0)
+		return user_timeout_over(ts);
+	return tries >= (ts->dead ? TCP_ORPHAN_RETRIES : TCP_RETRIES);
 }
 
 static void syn_timeout(struct tcp_sock *ts)
 {
 	unsigned int most = ts->state == TCP_SYN_SENT ? TCP_SYN_RETRIES : TCP_SYNACK_RETRIES;
+	/* TCP_DEFER_ACCEPT: the peer has answered, and is asked again only when the time is over */
+	bool waiting = ts->deferred && ts->syn_retries < ts->defer_retries;
 
-	if (ts->syn_retries >= most) {
+	if (ts->syn_count_most != 0)
+		most = ts->syn_count_most;
+	if (user_timeout_over(ts) || (ts->syn_retries >= most && !waiting)) {
 		tcp_done(ts, ETIMEDOUT);
 		return;
 	}
 	ts->syn_retries++;
 	ts->s.net->stats.tcp_timeouts++;
-	tcp_send_syn(ts);
+	if (!waiting || ts->syn_retries >= ts->defer_retries)
+		tcp_send_syn(ts);
 	ts->rtx_at = ts->s.net->now_ns + backed_off(TCP_RTO_INITIAL_NS, ts->syn_retries);
+	user_timeout_clamp(ts);
+}
+
+uint8_t tcp_seconds_to_retries(uint32_t seconds)
+{
+	uint8_t retries = 0;
+
+	while (retries < UINT8_MAX && tcp_retries_to_seconds(retries) < seconds)
+		retries++;
+	return retries;
+}
+
+uint32_t tcp_retries_to_seconds(uint8_t retries)
+{
+	uint64_t period = 0, wait = 1;
+
+	for (uint8_t i = 0; i < retries; i++) {
+		period += wait;
+		wait = min_u64(wait * 2, TCP_RTO_MAX_NS / NSEC_PER_SEC);
+	}
+	return (uint32_t)period;
 }
 
 /* Sends the last segment again, or new data, to learn of a loss at the tail (RFC 8985 7.3). */
@@ -107,6 +152,8 @@ static void tlp_fire(struct tcp_sock *ts)
 				  .again = true};
 
 	ts->tlp_sent = true;
+	ts->tlp_again = true;
+	ts->tlp_end = ts->snd_nxt;
 	if (ts->fin_sent)
 		seg.flags |= TCP_FLAG_FIN;
 	tcp_send(ts, &seg);
@@ -121,7 +168,7 @@ static void rtx_fire(struct tcp_sock *ts)
 	}
 	if (ts->persist) {
 		/* a zero window is probed for ever as long as the peer answers (3.8.6.1) */
-		if (ts->dead && ts->probes >= TCP_ORPHAN_RETRIES) {
+		if (user_timeout_over(ts) || (ts->dead && ts->probes >= TCP_ORPHAN_RETRIES)) {
 			tcp_done(ts, ETIMEDOUT);
 			return;
 		}
@@ -157,6 +204,16 @@ static void rtx_fire(struct tcp_sock *ts)
 	tcp_rtx_arm(ts);
 }
 
+/* The peer has been silent for too long; RFC 5482's timeout overrides the number of probes. */
+static bool keep_over(const struct tcp_sock *ts)
+{
+	uint64_t silent_s = ts->keep_idle_s + (uint64_t)ts->keep_interval_s * ts->keep_probes;
+
+	if (ts->user_timeout_ms != 0)
+		return ts->keep_probes > 0 && silent_s * 1000 >= ts->user_timeout_ms;
+	return ts->keep_probes >= ts->keep_count;
+}
+
 static void keep_fire(struct tcp_sock *ts)
 {
 	ts->keep_at = 0;
@@ -166,7 +223,7 @@ static void keep_fire(struct tcp_sock *ts)
 	}
 	if (!ts->s.keepalive || (ts->state != TCP_ESTABLISHED && ts->state != TCP_CLOSE_WAIT))
 		return;
-	if (ts->keep_probes >= ts->keep_count) {
+	if (keep_over(ts)) {
 		tcp_reset(ts);
 		tcp_done(ts, ETIMEDOUT);
 		return;
@@ -177,6 +234,14 @@ static void keep_fire(struct tcp_sock *ts)
 		tcp_send_probe(ts);
 	}
 	ts->keep_at = ts->s.net->now_ns + ts->keep_interval_s * NSEC_PER_SEC;
+}
+
+void tcp_fin_wait2_arm(struct tcp_sock *ts)
+{
+	ts->keep_at =
+		ts->s.net->now_ns +
+		(ts->linger2_s > 0 ? (uint64_t)ts->linger2_s * NSEC_PER_SEC : TCP_FIN_WAIT2_NS);
+	tcp_timer_update(ts);
 }
 
 void tcp_timer_fire(struct net *net, struct net_timer *timer)

@@ -77,6 +77,8 @@ static int connect_start(struct tcp_sock *ts, const union ip_addr *addr, uint16_
 	ts->snd_up = ts->snd_small = ts->snd_una;
 	ts->rcv_wscale = TCP_WSCALE;
 	ts->syn_retries = 0;
+	ts->ecn_ok = ts->ecn_echo = ts->ecn_cwr = ts->ecn_seen = false;
+	ts->stall_ns = net->now_ns;
 	tcp_send_syn(ts);
 	ts->rtx_at = net->now_ns + TCP_RTO_INITIAL_NS;
 	tcp_timer_update(ts);
@@ -142,6 +144,8 @@ int tcp_disconnect(struct net_sock *sock)
 	ts->ssthresh = UINT32_MAX;
 	ts->recovery = TCP_OPEN;
 	ts->cubic = (struct tcp_cubic){0};
+	ts->hystart = (struct tcp_hystart){.last_ms = UINT16_MAX, .now_ms = UINT16_MAX};
+	ts->stall_ns = 0;
 	ts->backoff = ts->probes = ts->dupacks = 0;
 	ts->urgent = false;
 	ts->pmtu = 0;
@@ -203,8 +207,19 @@ bool tcp_writable(const struct tcp_sock *ts)
 {
 	uint32_t limit = tcp_snd_limit(ts);
 
+	/* TCP_NOTSENT_LOWAT: half of it is worth waking a writer for */
+	if (ts->notsent_lowat != 0 && 2ull * tcp_unsent(ts) >= ts->notsent_lowat)
+		return false;
 	return ts->sndq.bytes < limit && limit - ts->sndq.bytes >= ts->sndq.bytes / 2 &&
 	       !buf_low(&ts->s.net->pool);
+}
+
+void tcp_space_event(struct tcp_sock *ts)
+{
+	if (!ts->no_space || !tcp_writable(ts))
+		return;
+	ts->no_space = false;
+	sock_event(&ts->s, POLLOUT);
 }
 
 static int send_check(struct net_sock *sock)
@@ -235,6 +250,9 @@ static ssize_t send_append(struct tcp_sock *ts, const struct net_msg *msg)
 
 		if (want == 0)
 			continue;
+		if (ts->notsent_lowat != 0)
+			room = min_u32(room, ts->notsent_lowat -
+						     min_u32(ts->notsent_lowat, tcp_unsent(ts)));
 		if (room == 0)
 			return done > 0 ? done : -EAGAIN;
 		n = frag_list_append_user(&net->pool, &ts->sndq, tcp_queue_end(ts),
@@ -256,7 +274,7 @@ ssize_t tcp_sendmsg(struct net_sock *sock, const struct net_msg *msg, int flags)
 {
 	struct tcp_sock *ts = tcp_of(sock);
 	bool cork = ts->cork;
-	ssize_t done = send_check(sock);
+	ssize_t done = flags & MSG_FASTOPEN ? -EOPNOTSUPP : send_check(sock);
 
 	if (done == 0)
 		done = send_append(ts, msg);
@@ -466,10 +484,10 @@ void tcp_close(struct net_sock *sock)
 		}
 		sock->shut = SHUT_BIT_RD | SHUT_BIT_WR;
 		send_fin(ts);
-		if (ts->state == TCP_FIN_WAIT2) {
-			ts->keep_at = sock->net->now_ns + TCP_FIN_WAIT2_NS;
-			tcp_timer_update(ts);
-		}
+		if (ts->state == TCP_FIN_WAIT2 && ts->linger2_s < 0)
+			tcp_done(ts, 0);
+		else if (ts->state == TCP_FIN_WAIT2)
+			tcp_fin_wait2_arm(ts);
 		break;
 	}
 	if (sock->bound)

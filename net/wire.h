@@ -82,6 +82,13 @@ struct wire_icmp {
 #define TCP_FLAG_PSH 0x08u
 #define TCP_FLAG_ACK 0x10u
 #define TCP_FLAG_URG 0x20u
+#define TCP_FLAG_ECE 0x40u
+#define TCP_FLAG_CWR 0x80u
+
+/* The two bits of explicit congestion notification in the IP header (RFC 3168 5). */
+#define ECN_MASK 3u
+#define ECN_ECT0 2u
+#define ECN_CE 3u
 
 /* An IP packet after its checks: what follows the header starts at l4_offset. */
 struct ip_info {
