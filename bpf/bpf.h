@@ -145,6 +145,14 @@ int ebpf_map_next_key(struct ebpf_map *map, const void *key, void *ret_key);
 int ebpf_object_disasm(const struct ebpf_object *obj, const char *name, char *buf, size_t size);
 
 /*
+ * The function behind helper @number, as compiled programs call it; NULL if it cannot be called
+ * here. For benchmarks that call it from C.
+ */
+typedef uint64_t (*ebpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
+				   const struct ebpf_env *env);
+ebpf_helper_fn ebpf_helper_find(int32_t number);
+
+/*
  * For the public conformance suite only: runs @count bare instructions (8 bytes each) that are
  * trusted and not verified, with r1 = @memory and r2 = @memory_size. -EINVAL if they are malformed
  * or call helpers that are not there.

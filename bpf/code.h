@@ -1,6 +1,7 @@
 /* What the parts of bpf/ share: a program's code, and the table through which it finds its maps. */
 #pragma once
 
+#include "bpf/bpf.h"
 #include "bpf/insn.h"
 
 struct ebpf_map;
@@ -17,10 +18,6 @@ struct ebpf_env {
 		uint8_t *values; /* arrays: the first value */
 	} slot[EBPF_MAPS_MAX];
 };
-
-/* The five arguments, then the instance table. */
-typedef uint64_t (*ebpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5,
-				   const struct ebpf_env *env);
 
 /* What every execution of a call of a helper has in common. */
 struct ebpf_call_note {

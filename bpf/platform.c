@@ -283,3 +283,8 @@ bool ebpf_prog_type_allows(const struct ebpf_prog_type *type, int32_t helper)
 			return true;
 	return false;
 }
+
+ebpf_helper_fn ebpf_helper_find(int32_t number)
+{
+	return number > 0 && number < EBPF_HELPERS ? ebpf_helpers[number].fn : NULL;
+}

@@ -29,7 +29,30 @@ static __always_inline int drop(enum leat_counter reason)
 	return LEAT_DROP;
 }
 
-/* value & mask, even where the compiler knows that it changes nothing: the verifier may not. */
+static __always_inline int pass(enum leat_counter direction)
+{
+	count(direction);
+	return LEAT_PASS;
+}
+
+static __always_inline void *packet_data(const struct leat_pkt_ctx *ctx)
+{
+	return (void *)(unsigned long)ctx->data;
+}
+
+static __always_inline void *packet_end(const struct leat_pkt_ctx *ctx)
+{
+	return (void *)(unsigned long)ctx->data_end;
+}
+
+/*
+ * What the verifier needs in some places, and a C compiler does not:
+ * masked(value, mask): value & mask, even where the compiler knows that it changes nothing.
+ * opaque(pointer): the pointer, which the compiler keeps in one register from here on, so that what
+ *	a comparison says about it is known where it is used.
+ * blurred(number): the number, about which the verifier forgets what it knows: paths that
+ *	differ only in such numbers look alike behind it, and are walked once.
+ */
 #ifdef __bpf__
 #define masked(value, mask)                                                                        \
 	({                                                                                         \
@@ -37,6 +60,36 @@ static __always_inline int drop(enum leat_counter reason)
 		asm volatile("%0 &= " #mask : "+r"(masked_));                                      \
 		masked_;                                                                           \
 	})
+#define opaque(pointer)                                                                            \
+	({                                                                                         \
+		const void *opaque_ = (pointer);                                                   \
+		asm volatile("" : "+r"(opaque_));                                                  \
+		opaque_;                                                                           \
+	})
 #else
 #define masked(value, mask) ((value) & (mask))
+#define opaque(pointer) (pointer)
 #endif
+
+#if defined(__bpf__) && !defined(LEAT_KERNEL)
+__u64 nothing; /* always 0, which neither the verifier nor the compiler knows */
+#define blurred(number) ((number) ^ nothing)
+#else
+#define blurred(number) (number)
+#endif
+
+/* Bytes in pieces as large as they are, wherever they lie: in the order of this machine's bytes. */
+static __always_inline __u16 load16(const void *at)
+{
+	return *(const __u16 *)at;
+}
+
+static __always_inline __u32 load32(const void *at)
+{
+	return *(const __u32 *)at;
+}
+
+static __always_inline __u64 load64(const void *at)
+{
+	return *(const __u64 *)at;
+}

@@ -1,10 +1,13 @@
 /*
  * Each bounds check of the base library's filters is taken out in turn: the verifier must refuse
  * what is left, whichever way the check is made to go. A check that can be taken out both ways
- * without a refusal would be superfluous, or the verifier blind.
+ * without a refusal is superfluous, or the verifier blind: the table says how many are known to be
+ * superfluous (behind the anti-spoofing rules the ingress programs look for the Ethernet header
+ * once more).
  */
 #include "bpf/object.h"
 #include "bpf/verify.h"
+#include "bpf/verify_priv.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,13 +34,26 @@ static struct ebpf_object *open_filter(const char *name)
 	return obj;
 }
 
-/* The only comparisons of two 64-bit registers by order in these filters are with data_end. */
-static bool is_packet_check(struct ebpf_insn insn)
-{
-	uint8_t op = EBPF_OP(insn.code);
+/* Which instructions compare something with data_end, as the verifier sees it. */
+static bool compares_end[1 << 16];
 
-	return EBPF_CLASS(insn.code) == EBPF_JMP && (insn.code & EBPF_X) &&
-	       (op == EBPF_JGT || op == EBPF_JGE || op == EBPF_JLT || op == EBPF_JLE);
+static void note_comparisons(void *arg, const struct verifier *v)
+{
+	const struct vreg *regs = v->now.frames[v->now.depth]->regs;
+	struct ebpf_insn insn = v->insns[v->pc];
+
+	(void)arg;
+	if (EBPF_CLASS(insn.code) == EBPF_JMP && (insn.code & EBPF_X) && ebpf_is_jump(insn) &&
+	    (regs[insn.dst].type == V_PKT_END || regs[insn.src].type == V_PKT_END))
+		compares_end[v->pc] = true;
+}
+
+static void find_comparisons(const struct ebpf_object *obj, struct ebpf_code *code)
+{
+	memset(compares_end, 0, sizeof(compares_end));
+	verify_observer = note_comparisons;
+	assert_int_equal(ebpf_verify(obj, code, NULL, 0), 0);
+	verify_observer = NULL;
 }
 
 static bool is_refused(const struct ebpf_object *obj, struct ebpf_code *code)
@@ -45,21 +61,21 @@ static bool is_refused(const struct ebpf_object *obj, struct ebpf_code *code)
 	return ebpf_verify(obj, code, NULL, 0) != 0;
 }
 
-static void remove_checks(const char *name, int expected)
+static void remove_checks(const char *name, int expected, int expected_superfluous)
 {
 	struct ebpf_object *obj = open_filter(name);
-	int checks = 0;
+	int checks = 0, superfluous = 0;
 	uint32_t i, pc;
 
 	for (i = 0; i < obj->prog_count; i++) {
 		struct ebpf_code *code = &obj->progs[i];
 
-		assert_false(is_refused(obj, code));
+		find_comparisons(obj, code);
 		for (pc = 0; pc < code->count; pc++) {
 			struct ebpf_insn insn = code->insns[pc];
 			bool never, always;
 
-			if (!is_packet_check(insn))
+			if (!compares_end[pc])
 				continue;
 			code->insns[pc] = (struct ebpf_insn){.code = EBPF_JMP | EBPF_JA};
 			never = is_refused(obj, code);
@@ -67,12 +83,14 @@ static void remove_checks(const char *name, int expected)
 			always = is_refused(obj, code);
 			code->insns[pc] = insn;
 			checks++;
+			superfluous += !never && !always;
 			if (!never && !always)
-				fail_msg("%s %s: the check at %u can be taken out", name,
-					 code->section, pc);
+				print_message("%s %s: the check at %u can be taken out\n", name,
+					      code->section, pc);
 		}
 	}
 	print_message("%s: %d checks\n", name, checks);
+	assert_int_equal(superfluous, expected_superfluous);
 	assert_true(checks >= expected);
 	ebpf_object_unref(obj);
 }
@@ -105,22 +123,34 @@ static void test_null_checks(void **state)
 	ebpf_object_unref(obj);
 }
 
-static void test_antispoof(void **state)
+static void test_library(void **state)
 {
+	static const struct {
+		const char *name;
+		int checks, superfluous;
+	} filters[] = {
+		{"antispoof.bpf.o", 18, 0},
+		{"count.bpf.o", 40, 1},
+		{"secgroup.bpf.o", 40, 1},
+		{"stateful.bpf.o", 55, 1},
+	};
+	size_t i;
+
 	(void)state;
-	remove_checks("antispoof.bpf.o", 10);
+	for (i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
+		remove_checks(filters[i].name, filters[i].checks, filters[i].superfluous);
 }
 
 static void test_features(void **state)
 {
 	(void)state;
-	remove_checks("../../tests/bpf/features.bpf.o", 1);
+	remove_checks("../../tests/bpf/features.bpf.o", 1, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_antispoof),
+		cmocka_unit_test(test_library),
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_null_checks),
 	};

@@ -132,6 +132,7 @@ enum leat_counter {
 	LEAT_COUNT_DROP_PROTO,    /* an EtherType other than IPv4, IPv6, ARP */
 	LEAT_COUNT_DROP_TENANT,   /* from another tenant */
 	LEAT_COUNT_DROP_IDENTITY, /* no identity: nothing was loaded for the instance */
+	LEAT_COUNT_DROP_POLICY,   /* the operator's rules say no */
 	LEAT_COUNT_USER = 16,
 	LEAT_COUNT_MAX = 32,
 };
