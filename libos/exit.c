@@ -191,6 +191,7 @@ static bool process_end(struct process *process)
 
 	if (process == instance()->init)
 		instance_end(process->exit_status);
+	tty_job_leader_gone(process);
 	process_release(process);
 	process->zombie = true;
 	process_vfork_end(process);

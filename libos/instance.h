@@ -11,6 +11,7 @@
 #include "leat/abi/netdev.h"
 #include "leat/abi/window.h"
 #include "leat/base/list.h"
+#include "libos/fs/tty_job.h"
 #include "libos/task.h"
 
 /*
@@ -39,8 +40,8 @@ struct instance {
 	int last_tid;
 	unsigned nr_processes;
 	unsigned nr_tasks;
-	struct process *init; /* the first program: its end is the instance's */
-	int foreground_pgid;  /* Ctrl-C and leat kill go there */
+	struct process *init;   /* the first program: its end is the instance's */
+	struct tty_job console; /* Ctrl-C and leat kill go to its foreground */
 	char hostname[65];
 	char domainname[65];
 

@@ -34,6 +34,7 @@ struct pipe {
 	struct wait_queue read_wait;
 	struct wait_queue write_wait;
 	bool is_fifo;
+	bool held; /* splice reads it: nobody else may until it has */
 };
 
 static const struct file_ops pipe_ops;
@@ -67,6 +68,13 @@ static bool can_write(const struct file *file)
 }
 
 /* ---- bytes ---- */
+
+static bool ring_make(struct pipe *pipe)
+{
+	if (pipe->data == NULL)
+		pipe->data = arena_alloc(pipe->size);
+	return pipe->data != NULL;
+}
 
 static ssize_t ring_get(struct pipe *pipe, struct uio *uio)
 {
@@ -106,32 +114,47 @@ static ssize_t ring_put(struct pipe *pipe, struct uio *uio)
 	return done;
 }
 
-static int pipe_wait(struct file *file, struct wait_queue *wq, uint32_t events)
+static int pipe_wait(bool nonblock, struct wait_queue *wq, uint32_t events)
 {
 	int err;
 
-	if ((file->flags & O_NONBLOCK) != 0)
+	if (nonblock)
 		return -EAGAIN;
 	err = wait_on(wq, events, WAIT_FOREVER);
 	return err == -EINTR ? -ERESTARTSYS : err;
+}
+
+static bool is_nonblocking(const struct file *file)
+{
+	return (file->flags & O_NONBLOCK) != 0;
+}
+
+/* Waits for bytes: how many there are, 0 at the end of file, or an errno. */
+static ssize_t pipe_wait_bytes(struct pipe *pipe, bool nonblock)
+{
+	int err;
+
+	while (pipe->used == 0 || pipe->held) {
+		if (pipe->writers == 0 && !pipe->held)
+			return 0;
+		err = pipe_wait(nonblock, &pipe->read_wait, POLLIN);
+		if (err != 0)
+			return err;
+	}
+	return (ssize_t)pipe->used;
 }
 
 static ssize_t pipe_read(struct file *file, struct uio *uio, uint64_t *pos)
 {
 	struct pipe *pipe = file->data;
 	ssize_t got;
-	int err;
 
 	(void)pos;
 	if (uio->left == 0)
 		return 0;
-	while (pipe->used == 0) {
-		if (pipe->writers == 0)
-			return 0;
-		err = pipe_wait(file, &pipe->read_wait, POLLIN);
-		if (err != 0)
-			return err;
-	}
+	got = pipe_wait_bytes(pipe, is_nonblocking(file));
+	if (got <= 0)
+		return got;
 	got = ring_get(pipe, uio);
 	if (got > 0)
 		wait_queue_wake(&pipe->write_wait, POLLOUT | POLLWRNORM);
@@ -144,9 +167,8 @@ static bool pipe_has_room(const struct pipe *pipe, size_t n)
 	return pipe->size - pipe->used >= (n <= PIPE_BUF ? MAX(n, (size_t)1) : 1);
 }
 
-static int pipe_write_wait(struct file *file, size_t n)
+static int pipe_write_wait(struct pipe *pipe, bool nonblock, size_t n)
 {
-	struct pipe *pipe = file->data;
 	int err;
 
 	for (;;) {
@@ -156,7 +178,7 @@ static int pipe_write_wait(struct file *file, size_t n)
 		}
 		if (pipe_has_room(pipe, n))
 			return 0;
-		err = pipe_wait(file, &pipe->write_wait, POLLOUT);
+		err = pipe_wait(nonblock, &pipe->write_wait, POLLOUT);
 		if (err != 0)
 			return err;
 	}
@@ -170,13 +192,10 @@ static ssize_t pipe_write(struct file *file, struct uio *uio, uint64_t *pos)
 	int err;
 
 	(void)pos;
-	if (pipe->data == NULL) {
-		pipe->data = arena_alloc(pipe->size);
-		if (pipe->data == NULL)
-			return -ENOMEM;
-	}
+	if (!ring_make(pipe))
+		return -ENOMEM;
 	while (uio->left > 0) {
-		err = pipe_write_wait(file, n);
+		err = pipe_write_wait(pipe, is_nonblocking(file), n);
 		if (err != 0)
 			return done > 0 ? done : err;
 		got = ring_put(pipe, uio);
@@ -296,6 +315,109 @@ int pipe_reopen(struct file *file, unsigned flags, struct file **ret_file)
 	pipe->writers += can_write(end);
 	*ret_file = end;
 	return 0;
+}
+
+/* ---- splice ---- */
+
+bool pipe_is(const struct file *file)
+{
+	return file->ops == &pipe_ops;
+}
+
+/* The first n bytes, which stay. */
+static void ring_peek(const struct pipe *pipe, uint8_t *buf, unsigned n)
+{
+	unsigned run = MIN(n, pipe->size - pipe->head);
+
+	memcpy(buf, pipe->data + pipe->head, run);
+	memcpy(buf + run, pipe->data, n - run);
+}
+
+static void ring_drop(struct pipe *pipe, unsigned n)
+{
+	pipe->head = (pipe->head + n) % pipe->size;
+	pipe->used -= n;
+}
+
+ssize_t pipe_peek_begin(struct file *file, void *buf, size_t n, bool nonblock)
+{
+	struct pipe *pipe = file->data;
+	ssize_t have = pipe_wait_bytes(pipe, nonblock || is_nonblocking(file));
+
+	if (have <= 0)
+		return have;
+	n = MIN(n, (size_t)have);
+	ring_peek(pipe, buf, (unsigned)n);
+	pipe->held = true;
+	return (ssize_t)n;
+}
+
+void pipe_peek_end(struct file *file, size_t n)
+{
+	struct pipe *pipe = file->data;
+
+	pipe->held = false;
+	ring_drop(pipe, (unsigned)n);
+	wait_queue_wake(&pipe->read_wait, POLLIN | POLLRDNORM);
+	wait_queue_wake(&pipe->write_wait, POLLOUT | POLLWRNORM);
+}
+
+ssize_t pipe_wait_room(struct file *file, bool nonblock)
+{
+	struct pipe *pipe = file->data;
+	int err = pipe_write_wait(pipe, nonblock || is_nonblocking(file), 1);
+
+	return err != 0 ? err : (ssize_t)(pipe->size - pipe->used);
+}
+
+/* Both are ready at once, for nothing sleeps between the last look and the copy. */
+static int transfer_wait(struct file *in, struct file *out, bool nonblock)
+{
+	struct pipe *from = in->data, *to = out->data;
+	ssize_t err;
+
+	for (;;) {
+		err = pipe_wait_bytes(from, nonblock || is_nonblocking(in));
+		if (err > 0)
+			err = pipe_wait_room(out, nonblock);
+		if (err <= 0)
+			return (int)err;
+		if (from->used > 0 && !from->held && to->used < to->size)
+			return 1;
+	}
+}
+
+ssize_t pipe_transfer(struct file *in, struct file *out, size_t n, bool nonblock, bool keep)
+{
+	struct pipe *from = in->data, *to = out->data;
+	unsigned done = 0;
+	int err;
+
+	if (from == to)
+		return -EINVAL;
+	if (!ring_make(to))
+		return -ENOMEM;
+	err = transfer_wait(in, out, nonblock);
+	if (err <= 0)
+		return err;
+	n = MIN(n, from->used);
+	n = MIN(n, to->size - to->used);
+	while (done < n) {
+		unsigned at = (from->head + done) % from->size;
+		unsigned tail = (to->head + to->used) % to->size;
+		unsigned run = MIN((unsigned)n - done, from->size - at);
+
+		run = MIN(run, to->size - tail);
+		memcpy(to->data + tail, from->data + at, run);
+		to->used += run;
+		done += run;
+	}
+	if (!keep)
+		ring_drop(from, done);
+	wait_queue_wake(&to->read_wait, POLLIN | POLLRDNORM);
+	if (!keep)
+		wait_queue_wake(&from->write_wait, POLLOUT | POLLWRNORM);
+	return (ssize_t)done;
 }
 
 /* ---- size ---- */

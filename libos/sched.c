@@ -212,6 +212,14 @@ int task_sleep_uninterruptible(uint64_t deadline_ns)
 
 /* ---- events from outside ---- */
 
+/* The terminal's foreground; without a terminal, or when it was given up, the first program. */
+static int outside_pgid(void)
+{
+	const struct tty_job *console = &instance()->console;
+
+	return console->pgid != 0 ? console->pgid : instance()->init->pgid;
+}
+
 static void sched_ext_signals(void)
 {
 	uint64_t *word = &abi_instance_of(window())->ext_signals;
@@ -225,7 +233,7 @@ static void sched_ext_signals(void)
 		int sig = __builtin_ctzl(set) + 1;
 
 		if (sig <= NR_SIGNALS)
-			signal_send_pgrp(instance()->foreground_pgid, sig, NULL);
+			signal_send_pgrp(outside_pgid(), sig, NULL);
 	}
 }
 

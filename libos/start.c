@@ -245,7 +245,7 @@ static struct task *first_task(struct hostproc *host)
 		return NULL;
 	process->exit_signal = SIGCHLD;
 	instance()->init = process;
-	instance()->foreground_pgid = process->pgid;
+	instance()->console.pgid = process->pgid;
 	task = task_create(process, start_task, NULL);
 	return task;
 }

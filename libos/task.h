@@ -165,6 +165,7 @@ struct process {
 	bool undumpable;             /* prctl(2) */
 	bool keep_caps;
 	bool no_new_privs;
+	bool no_tty;                  /* gave its session's terminal up (TIOCNOTTY) */
 	bool subreaper;               /* orphans below become its children */
 	bool execed;                  /* since fork: setpgid from the parent is refused */
 	int exit_signal;              /* to the parent at exit, SIGCHLD as a rule */

@@ -13,9 +13,12 @@
 
 #include "leat/base/bits.h"
 #include "libos/fs/fs.h"
+#include "libos/fs/pty.h"
+#include "libos/fs/tty_job.h"
 #include "libos/instance.h"
 
 #define RANDOM_CHUNK 256U
+#define PTS_MAJOR 136U
 
 static ssize_t null_read(struct file *file, struct uio *uio, uint64_t *pos)
 {
@@ -114,7 +117,7 @@ static const struct {
 } devices[] = {
 	{"null", 0666, 1, 3},    {"zero", 0666, 1, 5},    {"full", 0666, 1, 7},
 	{"random", 0666, 1, 8},  {"urandom", 0666, 1, 9}, {"tty", 0666, 5, 0},
-	{"console", 0600, 5, 1},
+	{"console", 0600, 5, 1}, {"ptmx", 0666, 5, 2},
 };
 
 static const struct {
@@ -144,12 +147,34 @@ static const struct file_ops *mem_device(unsigned minor)
 	}
 }
 
+/* /dev/tty is the session's own terminal, /dev/console the one that the instance was given. */
+static int tty_open(struct file *file, unsigned dev_minor)
+{
+	const struct tty_job *job = tty_job_of(current()->process);
+
+	switch (dev_minor) {
+	case 0:
+		if (job == NULL)
+			return -ENXIO;
+		return job == &instance()->console ? hostfile_tty_open(file) :
+						     pty_open_by_job(file, job);
+	case 1:
+		return hostfile_tty_open(file);
+	case 2:
+		return pty_master_open(file);
+	default:
+		return -ENXIO;
+	}
+}
+
 int chrdev_open(struct inode *inode, struct file *file)
 {
 	unsigned dev_major = major(inode->rdev), dev_minor = minor(inode->rdev);
 
-	if (dev_major == 5 && dev_minor <= 1)
-		return hostfile_tty_open(file);
+	if (dev_major == 5)
+		return tty_open(file, dev_minor);
+	if (dev_major == PTS_MAJOR)
+		return pty_slave_open(file, dev_minor);
 	if (dev_major != 1 || mem_device(dev_minor) == NULL)
 		return -ENXIO;
 	file->ops = mem_device(dev_minor);

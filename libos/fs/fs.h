@@ -205,6 +205,9 @@ struct vfs {
 	uint64_t last_ino;
 	struct super *anon_sb; /* memfds and files without a name */
 	struct store *store;
+	struct mount *pts;   /* /dev/pts */
+	struct list ptys;    /* pty.c */
+	struct list ttys;    /* of tty_job.node: every terminal */
 	unsigned nr_watches; /* inotify.c */
 	uint32_t rename_cookie;
 	struct list idle_fds; /* of host_node.idle, oldest first */
@@ -372,7 +375,7 @@ int chrdev_open(struct inode *inode, struct file *file);
 int fifo_open(struct inode *inode, struct file *file);
 void fifo_evict(struct inode *inode);
 
-/* hostfile.c: the controlling terminal, if the instance's stdio has one. -ENXIO. */
+/* hostfile.c: the terminal among the instance's stdio. -ENXIO: there is none. */
 int hostfile_tty_open(struct file *file);
 
 /* locks.c */

@@ -19,6 +19,7 @@
 #include "libos/fs/fs.h"
 #include "libos/fs/hostnode.h"
 #include "libos/fs/tty.h"
+#include "libos/fs/tty_job.h"
 #include "libos/host.h"
 #include "libos/hostio.h"
 #include "libos/instance.h"
@@ -70,7 +71,7 @@ static ssize_t hostfile_read(struct file *file, struct uio *uio, uint64_t *pos)
 	int err = hf->blocks && uio->left ? wait_ready(file, hf, POLLIN) : 0;
 
 	if (!err && hf->tty)
-		err = tty_check_background(SIGTTIN);
+		err = tty_job_check(&instance()->console, SIGTTIN);
 	if (err)
 		return err;
 	while ((n = uio_peek(uio, &ptr, uio->left)) != 0) {
@@ -121,7 +122,7 @@ static ssize_t hostfile_write(struct file *file, struct uio *uio, uint64_t *pos)
 	if (hf->own_pos && (file->flags & O_APPEND) && host_fstat(hf->fd, &st) == 0)
 		*pos = (uint64_t)st.st_size;
 	if (hf->tty) {
-		int err = tty_check_background(SIGTTOU);
+		int err = tty_check_write(hf->fd);
 
 		if (err)
 			return err;
@@ -377,6 +378,8 @@ int vfs_stdio_open(struct fdtable *table)
 				      &file);
 		if (err)
 			return err;
+		if (((struct hostfile *)file->data)->tty)
+			instance()->console.sid = current()->process->sid;
 		err = fdtable_set(table, fd, file);
 		if (err) {
 			file_unref(file);

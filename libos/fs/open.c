@@ -59,7 +59,8 @@ static int may_open(struct path path, unsigned flags)
 /* The struct file; no checks any more. */
 static int file_make(struct path path, struct inode *inode, unsigned flags, struct file **ret_file)
 {
-	struct file *file = file_create(&path_only_ops, NULL, flags & ~(unsigned)O_CREATION);
+	struct file *file =
+		file_create(&path_only_ops, NULL, flags & ~(unsigned)(O_CREATION & ~O_NOCTTY));
 	int err = 0;
 
 	if (!file)
@@ -70,6 +71,7 @@ static int file_make(struct path path, struct inode *inode, unsigned flags, stru
 		file->flags |= O_LARGEFILE_FLAG;
 		err = inode->ops->open(inode, file);
 	}
+	file->flags &= ~(unsigned)O_NOCTTY;
 	if (err) {
 		file->ops = &path_only_ops;
 		file->flags |= O_PATH; /* it was never open: nobody is told that it closes */

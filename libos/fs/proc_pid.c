@@ -282,18 +282,21 @@ static int show_stat(const struct proc_object *object, struct strbuf *buf)
 	const struct task *task = proc_task(object);
 	struct mm_stats stats = {0};
 	uint64_t ignored, caught, cpu_ns;
+	unsigned tty_dev;
+	int tty_pgid;
 
 	if (process == NULL)
 		return -ESRCH;
 	if (process->mm != NULL)
 		mm_stats_get(process->mm, &stats);
 	signal_sets(process, &ignored, &caught);
+	tty_job_describe(process, &tty_dev, &tty_pgid);
 	cpu_ns = object->tid != 0 && task != NULL ? cputime_of_task(task) :
 						    cputime_of_process(process);
-	strbuf_add(buf, "%d (%s) %c %d %d %d 0 %d 0 0 0 0 0 %lu 0 %lu 0 %d %d %u 0 %lu %lu %lu",
+	strbuf_add(buf, "%d (%s) %c %d %d %d %u %d 0 0 0 0 0 %lu 0 %lu 0 %d %d %u 0 %lu %lu %lu",
 		   object->tid != 0 ? object->tid : process->pid, task != NULL ? task->comm : "",
 		   state_letter(process, task), parent_pid(process), process->pgid, process->sid,
-		   instance()->foreground_pgid, (unsigned long)since_boot_ticks(cpu_ns),
+		   tty_dev, tty_pgid, (unsigned long)since_boot_ticks(cpu_ns),
 		   (unsigned long)since_boot_ticks(process->child_run_ns), 20 + process->nice,
 		   process->nice, process->nr_tasks,
 		   (unsigned long)since_boot_ticks(process->started_ns),

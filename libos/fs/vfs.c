@@ -8,11 +8,14 @@
 #include "libos/arena.h"
 #include "libos/fs/memfs.h"
 #include "libos/fs/proc.h"
+#include "libos/fs/pty.h"
+#include "libos/fs/tty_job.h"
 #include "libos/hostio.h"
 #include "libos/instance.h"
 
 #define STORE_LIMIT_DEFAULT (4UL << 30)
 #define UMASK_DEFAULT 022u
+#define CONSOLE_DEV 0x501u /* 5:1 */
 
 static struct path root_path(void)
 {
@@ -76,6 +79,22 @@ static int mount_memfs(const char *name, uint32_t mode)
 	return err != 0 ? err : mount_on(name, sb, root);
 }
 
+static int mount_devpts(void)
+{
+	struct super *sb;
+	struct dentry *root;
+	struct path at;
+	int err = devpts_create(&sb, &root);
+
+	if (err == 0)
+		err = make_dirs("dev/pts", &at);
+	if (err != 0)
+		return err;
+	err = mount_add(sb, root, &at, &vfs_get()->pts);
+	path_unref(at);
+	return err;
+}
+
 static int mount_dev(void)
 {
 	struct path dev;
@@ -87,7 +106,9 @@ static int mount_dev(void)
 		return err;
 	err = devfs_populate(dev);
 	path_unref(dev);
-	return err != 0 ? err : mount_memfs("dev/shm", 01777);
+	if (err == 0)
+		err = mount_memfs("dev/shm", 01777);
+	return err != 0 ? err : mount_devpts();
 }
 
 /* A volume may be a single file: then its place is a file, made if need be. */
@@ -192,6 +213,8 @@ int vfs_init(struct instance *inst)
 	inst->vfs = vfs;
 	list_init(&vfs->mounts);
 	list_init(&vfs->idle_fds);
+	list_init(&vfs->ptys);
+	list_init(&vfs->ttys);
 	random_bytes(vfs->boot_id, sizeof(vfs->boot_id));
 	err = dcache_init(vfs);
 	if (err != 0)
@@ -200,6 +223,7 @@ int vfs_init(struct instance *inst)
 	vfs->anon_sb = super_create("anon", &mem_super_ops, "none");
 	if (vfs->store == NULL || vfs->anon_sb == NULL)
 		return -ENOMEM;
+	tty_job_init(&inst->console, CONSOLE_DEV);
 	err = overlay_mount_root(vfs, ABI_FD_ROOT);
 	if (err == 0)
 		err = hostio_init();

@@ -16,6 +16,13 @@
 #include "libos/syscall.h"
 #include "libos/uaccess.h"
 
+/* <linux/fs.h> has them, which does not go with musl's headers. */
+#define RWF_HIPRI 1
+#define RWF_DSYNC 2
+#define RWF_SYNC 4
+#define RWF_NOWAIT 8
+#define RWF_APPEND 16
+#define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
 #define RW_MAX 0x7ffff000UL /* what one call moves at most (read(2), NOTES) */
 
 static bool may_read(const struct file *file)
@@ -158,19 +165,63 @@ SYS4(pwritev, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, of
 	return rwv(fd, iov, nr, off, true, true);
 }
 
+/*
+ * The flags of preadv2 and pwritev2 are flags of the open file for one call: a copy of it has them.
+ * What is asked not to wait does not sleep, so nobody sees the copy.
+ */
+static ssize_t rwv_flags(int fd, const struct iovec *user_iov, unsigned long nr, int64_t off,
+			 int flags, bool write)
+{
+	struct file *file = fd_get(fd), once;
+	struct iovec *iov;
+	struct uio uio;
+	ssize_t n;
+
+	if (file == NULL)
+		return -EBADF;
+	if ((flags & ~RWF_KNOWN) != 0)
+		return -EOPNOTSUPP;
+	if (nr > UIO_MAX_IOV)
+		return -EINVAL;
+	iov = arena_alloc(nr * sizeof(*iov) + 1);
+	if (iov == NULL)
+		return -ENOMEM;
+	n = uio_import(&uio, iov, user_iov, nr);
+	once = *file;
+	once.flags |= (flags & RWF_NOWAIT) != 0 ? O_NONBLOCK : 0;
+	once.flags |= (flags & RWF_APPEND) != 0 && write ? O_APPEND : 0;
+	file_ref(file);
+	if (n >= 0 && off == -1) {
+		n = rw_uio(&once, &uio, write);
+		file->pos = once.pos;
+	} else if (n >= 0) {
+		n = rw_uio_at(&once, &uio, off, write);
+	}
+	if (n > 0 && write && (flags & (RWF_SYNC | RWF_DSYNC)) != 0 && file->ops->fsync != NULL) {
+		int err = file->ops->fsync(file, (flags & RWF_SYNC) == 0);
+
+		n = err != 0 ? err : n;
+	}
+	file_unref(file);
+	arena_free(iov);
+	return n;
+}
+
 /* The sixth argument is flags; the fifth is the upper half of off, nothing on 64 bits. */
 SYS6(preadv2, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, off, long, high, int,
      flags)
 {
 	(void)high;
-	return flags != 0 ? -EOPNOTSUPP : rwv(fd, iov, nr, off, off != -1, false);
+	return flags != 0 ? rwv_flags(fd, iov, nr, off, flags, false) :
+			    rwv(fd, iov, nr, off, off != -1, false);
 }
 
 SYS6(pwritev2, int, fd, const struct iovec *, iov, unsigned long, nr, int64_t, off, long, high, int,
      flags)
 {
 	(void)high;
-	return flags != 0 ? -EOPNOTSUPP : rwv(fd, iov, nr, off, off != -1, true);
+	return flags != 0 ? rwv_flags(fd, iov, nr, off, flags, true) :
+			    rwv(fd, iov, nr, off, off != -1, true);
 }
 
 SYS3(lseek, int, fd, int64_t, off, int, whence)

@@ -225,6 +225,7 @@ SYS0(setsid)
 			return -EPERM;
 	self->sid = self->pid;
 	self->pgid = self->pid;
+	self->no_tty = false;
 	return self->pid;
 }
 
