@@ -417,56 +417,101 @@ static void session(void)
 	close(p[1]);
 }
 
-/* ^Z, ^\, and the end of a terminal. */
-static void keys(void)
+static void tell(int fd)
 {
-	int status;
-	pid_t pid = fork();
+	if (write(fd, "", 1) != 1)
+		_exit(97);
+}
 
+static void await(int fd)
+{
+	char c;
+
+	if (read(fd, &c, 1) != 1)
+		say("nobody tells");
+}
+
+/* The session leader: its child goes to the front, is stopped and killed by keys. */
+static void keys_leader(int told)
+{
+	int fd, status;
+	pid_t pid;
+
+	setsid();
+	fd = open(ptsname(m), O_RDWR);
+	YES(tcgetsid(fd) == getpid());
+	pid = fork();
 	if (!pid) {
-		setsid();
-		int fd = open(ptsname(m), O_RDWR);
-		YES(tcgetsid(fd) == getpid());
-		if (!(pid = fork())) {
-			setpgid(0, 0);
-			signal(SIGTTOU, SIG_IGN);
-			tcsetpgrp(fd, getpgrp());
-			signal(SIGTTOU, SIG_DFL);
-			say("child in front");
-			for (;;)
-				pause();
-		}
-		waitpid(pid, &status, WUNTRACED);
-		show_status("^Z", status);
-		kill(pid, SIGCONT);
-		say("continued");
-		waitpid(pid, &status, WUNTRACED);
-		say("^\\: %d %d", WIFSIGNALED(status), WTERMSIG(status) == SIGQUIT);
+		setpgid(0, 0);
+		signal(SIGTTOU, SIG_IGN);
+		tcsetpgrp(fd, getpgrp());
+		signal(SIGTTOU, SIG_DFL);
+		say("child in front");
+		tell(told);
+		for (;;)
+			pause();
+	}
+	waitpid(pid, &status, WUNTRACED);
+	show_status("^Z", status);
+	kill(pid, SIGCONT);
+	tell(told);
+	waitpid(pid, &status, WUNTRACED);
+	say("^\\: %d %d", WIFSIGNALED(status), WTERMSIG(status) == SIGQUIT);
+	_exit(0);
+}
+
+/* A session leader that ends hangs its foreground up. */
+static void hangup_leader(int told, int wait)
+{
+	setsid();
+	open(ptsname(m), O_RDWR);
+	if (!fork()) {
+		sigset_t hup, none;
+
+		sigemptyset(&none);
+		sigemptyset(&hup);
+		sigaddset(&hup, SIGHUP);
+		sigprocmask(SIG_BLOCK, &hup, NULL);
+		signal(SIGHUP, on_signal);
+		tell(told);
+		sigsuspend(&none);
+		say("hung up: %s", strerrorname_np(errno));
+		tell(told);
 		_exit(0);
 	}
-	sleep_ms(150);
+	await(wait);
+	sleep_ms(20);
+	_exit(0);
+}
+
+static void keys(void)
+{
+	int status, p[2], q[2];
+	pid_t pid;
+
+	pipe(p);
+	pipe(q);
+	pid = fork();
+	if (!pid)
+		keys_leader(p[1]);
+	await(p[0]);
 	type("\032");
-	sleep_ms(150);
+	await(p[0]);
 	type("\034");
 	waitpid(pid, &status, 0);
 	show_status("keys", status);
 	screen("keys");
-	/* a session leader that ends hangs its foreground up */
 	pid = fork();
-	if (!pid) {
-		setsid();
-		open(ptsname(m), O_RDWR);
-		if (!fork()) {
-			signal(SIGHUP, on_signal);
-			pause();
-			say("hung up: %s", strerrorname_np(errno));
-			_exit(0);
-		}
-		sleep_ms(100);
-		_exit(0);
-	}
+	if (!pid)
+		hangup_leader(p[1], q[0]);
+	await(p[0]);
+	tell(q[1]);
 	waitpid(pid, &status, 0);
-	sleep_ms(100);
+	await(p[0]);
+	close(p[0]);
+	close(p[1]);
+	close(q[0]);
+	close(q[1]);
 }
 
 static void packets(void)
