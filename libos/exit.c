@@ -22,6 +22,7 @@
 #include "libos/kthread.h"
 #include "libos/mm.h"
 #include "libos/process.h"
+#include "libos/sysv.h"
 
 /* ---- the instance ---- */
 
@@ -192,6 +193,7 @@ static bool process_end(struct process *process)
 	if (process == instance()->init)
 		instance_end(process->exit_status);
 	tty_job_leader_gone(process);
+	sysv_sem_exit(process);
 	process_release(process);
 	process->zombie = true;
 	process_vfork_end(process);

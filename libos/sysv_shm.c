@@ -10,33 +10,11 @@
 #include "leat/abi/layout.h"
 #include "leat/base/bits.h"
 #include "libos/arena.h"
-#include "libos/clock.h"
 #include "libos/file.h"
 #include "libos/host.h"
 #include "libos/instance.h"
 #include "libos/mm.h"
-
-#define NS_PER_S 1000000000UL
-
-struct sysv {
-	struct list segments;
-	int next_id;
-};
-
-static struct sysv *sysv_get(void)
-{
-	struct instance *inst = instance();
-	struct sysv *sysv = inst->sysv;
-
-	if (sysv)
-		return sysv;
-	sysv = arena_zalloc(sizeof(*sysv));
-	if (!sysv)
-		return NULL;
-	list_init(&sysv->segments);
-	inst->sysv = sysv;
-	return sysv;
-}
+#include "libos/sysv.h"
 
 static int segment_map_extent(struct file *file, uint64_t off, uint64_t len, int prot, bool shared,
 			      struct map_extent *ret_extent)
@@ -85,7 +63,6 @@ static int segment_init(struct sysv_shm *shm, uint64_t bytes)
 
 int sysv_shm_create(key_t key, uint64_t bytes, int mode, struct sysv_shm **ret_shm)
 {
-	const struct process *process = current()->process;
 	struct sysv *sysv = sysv_get();
 	struct sysv_shm *shm = sysv ? arena_zalloc(sizeof(*shm)) : NULL;
 	int r;
@@ -98,15 +75,10 @@ int sysv_shm_create(key_t key, uint64_t bytes, int mode, struct sysv_shm **ret_s
 		return r;
 	}
 	shm->id = sysv->next_id++;
-	shm->ds.shm_perm = (struct ipc_perm){.__ipc_perm_key = key,
-					     .uid = process->creds.euid,
-					     .gid = process->creds.egid,
-					     .cuid = process->creds.euid,
-					     .cgid = process->creds.egid,
-					     .mode = (mode_t)mode & 0777};
+	sysv_perm_init(&shm->ds.shm_perm, key, mode);
 	shm->ds.shm_segsz = bytes;
-	shm->ds.shm_ctime = (time_t)(clock_realtime_ns() / NS_PER_S);
-	shm->ds.shm_cpid = process->pid;
+	shm->ds.shm_ctime = sysv_now();
+	shm->ds.shm_cpid = current()->process->pid;
 	list_add_tail(&sysv->segments, &shm->node);
 	*ret_shm = shm;
 	return 0;

@@ -185,7 +185,7 @@ static int stdio_put(struct run_request *run)
 static int root_put(struct run_request *run)
 {
 	const char *root = run->rootfs != NULL ? run->rootfs : "/";
-	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return leat_error("cannot open the root directory %s: %s", root, strerror(errno));

@@ -407,8 +407,12 @@ static int mem_statfs(struct super *sb, struct statfs *st)
 {
 	struct store *store = vfs_get()->store;
 	uint64_t total = store_limit_bytes(store), used = store_used_bytes(store);
+	struct arena_stats arena;
 
 	(void)sb;
+	/* names and attributes lie in the arena */
+	arena_stats_get(&arena);
+	used = MIN(used + arena.used_bytes, total);
 	memset(st, 0, sizeof(*st));
 	st->f_type = TMPFS_MAGIC_NR;
 	st->f_bsize = STORE_BLOCK;

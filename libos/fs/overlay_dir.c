@@ -86,10 +86,29 @@ static int list_put(struct dir_list *list, const char *name, size_t len, uint64_
 	return 0;
 }
 
+static bool is_root(const struct mem_inode *mi)
+{
+	return mi->lower.path[0] == '.' && mi->lower.path[1] == '\0';
+}
+
+/*
+ * The root itself may be out of reach for open, because a right to it would be one to everything
+ * below: then the descriptor that came with the instance is read, from its beginning.
+ */
 static int host_dir_open(const struct mem_inode *mi)
 {
-	return (int)host_openat(mi->lower.root_fd, mi->lower.path,
-				O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int fd = (int)host_openat(mi->lower.root_fd, mi->lower.path,
+				  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+
+	if (fd == -EACCES && is_root(mi) && host_lseek(mi->lower.root_fd, 0, SEEK_SET) == 0)
+		return mi->lower.root_fd;
+	return fd;
+}
+
+static void host_dir_close(const struct mem_inode *mi, int fd)
+{
+	if (fd >= 0 && fd != mi->lower.root_fd)
+		host_close(fd);
 }
 
 /* Is the host's entry of this name hidden or replaced by one of ours? */
@@ -125,8 +144,7 @@ static int host_dir_each(const struct mem_inode *mi,
 			at += de->reclen;
 		}
 	}
-	if (fd >= 0)
-		host_close(fd);
+	host_dir_close(mi, fd);
 	arena_free(buf);
 	return err;
 }
@@ -264,7 +282,8 @@ static int overlay_getdents(struct file *file, struct dirent_sink *sink)
 	if (dir->flags & DENTRY_DELETED)
 		return -ENOENT;
 	if (file->pos == 0) {
-		od->merged = dir->nr_pinned != 0;
+		/* a descriptor that all share is read at once */
+		od->merged = dir->nr_pinned != 0 || od->host_fd == mi->lower.root_fd;
 		if (od->merged) {
 			err = list_merge(dir, &od->list);
 			if (err)
@@ -286,8 +305,7 @@ static void overlay_dir_release(struct file *file)
 {
 	struct overlay_dir *od = file->data;
 
-	if (od->host_fd >= 0)
-		host_close(od->host_fd);
+	host_dir_close(mem_inode_of(file->inode), od->host_fd);
 	list_clear(&od->list);
 	arena_free(od);
 }

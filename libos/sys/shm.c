@@ -7,44 +7,16 @@
 
 #include "leat/abi/layout.h"
 #include "leat/base/bits.h"
-#include "libos/clock.h"
 #include "libos/file.h"
 #include "libos/instance.h"
 #include "libos/mm.h"
 #include "libos/syscall.h"
+#include "libos/sysv.h"
 #include "libos/sysv_shm.h"
 #include "libos/uaccess.h"
 
-#define NS_PER_S 1000000000UL
 #define SHMMNI 4096U
 #define SHMMAX (UINT64_MAX - (1UL << 24)) /* the kernel's default */
-
-static time_t now(void)
-{
-	return (time_t)(clock_realtime_ns() / NS_PER_S);
-}
-
-/* Has the caller these rights (04 read, 02 write)? */
-static bool may(const struct sysv_shm *shm, unsigned rights)
-{
-	const struct creds *creds = &current()->process->creds;
-	unsigned mode = shm->ds.shm_perm.mode;
-
-	if (creds->euid == 0)
-		return true;
-	if (creds->euid == shm->ds.shm_perm.uid || creds->euid == shm->ds.shm_perm.cuid)
-		mode >>= 6;
-	else if (creds->egid == shm->ds.shm_perm.gid || creds->egid == shm->ds.shm_perm.cgid)
-		mode >>= 3;
-	return (mode & rights) == rights;
-}
-
-static bool owns(const struct sysv_shm *shm)
-{
-	unsigned euid = current()->process->creds.euid;
-
-	return euid == 0 || euid == shm->ds.shm_perm.uid || euid == shm->ds.shm_perm.cuid;
-}
 
 SYS3(shmget, int, key, uint64_t, size, int, flags)
 {
@@ -57,10 +29,7 @@ SYS3(shmget, int, key, uint64_t, size, int, flags)
 			return -EEXIST;
 		if (size > shm->ds.shm_segsz)
 			return -EINVAL;
-		return may(shm,
-			   ((unsigned)flags >> 6 | (unsigned)flags >> 3 | (unsigned)flags) & 6) ?
-			       shm->id :
-			       -EACCES;
+		return sysv_may(&shm->ds.shm_perm, sysv_rights(flags)) ? shm->id : -EACCES;
 	}
 	if (key != IPC_PRIVATE && !(flags & IPC_CREAT))
 		return -ENOENT;
@@ -83,7 +52,7 @@ SYS3(shmat, int, id, uint64_t, addr, int, flags)
 
 	if (!shm)
 		return -EINVAL;
-	if (!may(shm, (flags & SHM_RDONLY) ? 4 : 6))
+	if (!sysv_may(&shm->ds.shm_perm, (flags & SHM_RDONLY) ? 4 : 6))
 		return -EACCES;
 	if ((flags & SHM_REMAP) && !addr)
 		return -EINVAL;
@@ -101,7 +70,7 @@ SYS3(shmat, int, id, uint64_t, addr, int, flags)
 	if (at == -EEXIST)
 		return -EINVAL;
 	if (at >= 0) {
-		shm->ds.shm_atime = now();
+		shm->ds.shm_atime = sysv_now();
 		shm->ds.shm_lpid = current()->process->pid;
 	}
 	return at;
@@ -118,7 +87,7 @@ SYS1(shmdt, uint64_t, addr)
 
 	if (addr % SHMLBA || !shm || v->start != addr || v->off != 0)
 		return -EINVAL;
-	shm->ds.shm_dtime = now();
+	shm->ds.shm_dtime = sysv_now();
 	shm->ds.shm_lpid = current()->process->pid;
 	end = addr + align_up(shm->ds.shm_segsz, ABI_PAGE_SIZE);
 	/* All that is left of this attachment; the segment may go with its last page. */
@@ -139,7 +108,7 @@ static long stat_segment(struct sysv_shm *shm, void *user_buf, long result)
 {
 	struct shmid_ds ds = shm->ds;
 
-	if (!may(shm, 4))
+	if (!sysv_may(&shm->ds.shm_perm, 4))
 		return -EACCES;
 	ds.shm_nattch = sysv_shm_attached(shm);
 	return copy_to_user(user_buf, &ds, sizeof(ds)) < 0 ? -EFAULT : result;
@@ -147,18 +116,15 @@ static long stat_segment(struct sysv_shm *shm, void *user_buf, long result)
 
 static long set_segment(struct sysv_shm *shm, const void *user_buf)
 {
-	struct ipc_perm *perm = &shm->ds.shm_perm;
 	struct shmid_ds ds;
+	int r;
 
 	if (copy_from_user(&ds, user_buf, sizeof(ds)) < 0)
 		return -EFAULT;
-	if (!owns(shm))
-		return -EPERM;
-	perm->uid = ds.shm_perm.uid;
-	perm->gid = ds.shm_perm.gid;
-	perm->mode = (perm->mode & ~(mode_t)0777) | (ds.shm_perm.mode & 0777);
-	shm->ds.shm_ctime = now();
-	return 0;
+	r = sysv_perm_set(&shm->ds.shm_perm, &ds.shm_perm);
+	if (r == 0)
+		shm->ds.shm_ctime = sysv_now();
+	return r;
 }
 
 /* IPC_INFO and SHM_INFO: the result is the highest index in use. */
@@ -201,7 +167,7 @@ SYS3(shmctl, int, id, int, cmd, void *, buf)
 	case IPC_SET:
 		return set_segment(shm, buf);
 	case IPC_RMID:
-		if (!owns(shm))
+		if (!sysv_owns(&shm->ds.shm_perm))
 			return -EPERM;
 		sysv_shm_remove(shm);
 		return 0;
