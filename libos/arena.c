@@ -23,6 +23,7 @@
 #define SLAB_BIG_ORDER 2U
 #define NR_CLASSES (sizeof(class_size) / sizeof(class_size[0]))
 #define NONE UINT32_MAX
+#define LINK_END UINT16_MAX
 
 enum page_state {
 	PAGE_NONE,  /* inside a block, or never used */
@@ -40,7 +41,7 @@ struct page {
 	uint8_t class;
 	bool given_back; /* free: holds no host memory */
 	uint16_t used;   /* slab: objects handed out */
-	uint16_t free;   /* slab: first free object + 1 (its index), 0: none on the list */
+	uint16_t free;   /* slab: first free object + 1 (its index), 0: none */
 };
 
 struct arena {
@@ -145,12 +146,13 @@ static uint32_t frontier_take(unsigned order)
 	return a->frontier - size;
 }
 
-void *page_alloc(unsigned order)
+/* *ret_fresh: the host has no memory behind the pages, so that they read as zeros. */
+static void *block_alloc(unsigned order, bool *ret_fresh)
 {
 	struct arena *a = arena();
 	uint32_t nr = NONE;
 	unsigned from;
-	bool given_back;
+	bool given_back = true;
 
 	if (order > ORDER_MAX)
 		return NULL;
@@ -175,7 +177,15 @@ void *page_alloc(unsigned order)
 	page_at(nr)->state = PAGE_USED;
 	page_at(nr)->order = (uint8_t)order;
 	a->used_bytes += PAGE << order;
+	*ret_fresh = given_back;
 	return page_ptr(nr);
+}
+
+void *page_alloc(unsigned order)
+{
+	bool fresh;
+
+	return block_alloc(order, &fresh);
 }
 
 /* Unites the block with its free neighbours; returns the block that came of it. */
@@ -246,10 +256,25 @@ static uint16_t *slab_object(uint32_t nr, unsigned class, unsigned index)
 	return (uint16_t *)((char *)page_ptr(nr) + (size_t)index * class_size[class]);
 }
 
+/*
+ * A free object begins with the link to the next one: its index + 1, LINK_END, or 0: the object
+ * behind it.  So a slab of fresh pages is a list as it is, and touches no page before its first
+ * object there is handed out.
+ */
+static uint16_t slab_next(uint32_t nr, unsigned class, unsigned index)
+{
+	uint16_t link = *slab_object(nr, class, index);
+
+	if (link == 0)
+		link = index + 1 < slab_room(class) ? (uint16_t)(index + 2) : LINK_END;
+	return link == LINK_END ? 0 : link;
+}
+
 static uint32_t slab_create(unsigned class)
 {
 	unsigned order = slab_order(class);
-	void *memory = page_alloc(order);
+	bool fresh;
+	void *memory = block_alloc(order, &fresh);
 	struct page *page;
 	uint32_t nr;
 
@@ -262,8 +287,8 @@ static uint32_t slab_create(unsigned class)
 	page->class = (uint8_t) class;
 	page->used = 0;
 	page->free = 1;
-	for (unsigned i = 0; i < slab_room(class); i++)
-		*slab_object(nr, class, i) = (uint16_t)(i + 1 < slab_room(class) ? i + 2 : 0);
+	for (unsigned i = 0; !fresh && i < slab_room(class); i++)
+		*slab_object(nr, class, i) = 0;
 	for (uint32_t i = 1; i < 1U << order; i++) {
 		page_at(nr + i)->state = PAGE_INNER;
 		page_at(nr + i)->next = nr;
@@ -312,7 +337,7 @@ void *arena_alloc(size_t size)
 		return NULL;
 	page = page_at(nr);
 	object = slab_object(nr, class, page->free - 1U);
-	page->free = *object;
+	page->free = slab_next(nr, class, page->free - 1U);
 	page->used++;
 	if (page->free == 0)
 		list_unlink(&a->partial[class], nr);
@@ -322,9 +347,10 @@ void *arena_alloc(size_t size)
 
 void *arena_zalloc(size_t size)
 {
-	void *obj = arena_alloc(size);
+	bool fresh = false;
+	void *obj = size > SLAB_MAX ? block_alloc(order_of(size), &fresh) : arena_alloc(size);
 
-	if (obj != NULL)
+	if (obj != NULL && !fresh)
 		memset(obj, 0, size);
 	return obj;
 }
@@ -340,7 +366,7 @@ static void object_free(uint32_t nr, void *obj)
 		panic("arena: bad free of %p", obj);
 	if (page->free == 0)
 		list_push(&a->partial[class], nr);
-	*(uint16_t *)obj = page->free;
+	*(uint16_t *)obj = page->free == 0 ? LINK_END : page->free;
 	page->free = (uint16_t)(off / class_size[class] + 1);
 	page->used--;
 	a->used_bytes -= class_size[class];

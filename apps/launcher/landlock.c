@@ -6,6 +6,10 @@
  * host, no signals and no abstract sockets beyond the instance.  Descriptors that exist already
  * (stdio, the program's file, the root directory itself) stay usable.  A kernel with an older
  * Landlock restricts what it knows; without Landlock, uid and seccomp remain.
+ *
+ * Most instances have the root and the working directory of another one and no volume: the launcher
+ * keeps such rulesets, which the fork inherits, for as long as nothing is mounted and the root's
+ * entries are the same.
  */
 #include "apps/launcher/launcher.h"
 
@@ -14,6 +18,7 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,6 +40,24 @@
 #define FS_READ_DIR (FS_READ | LANDLOCK_ACCESS_FS_READ_DIR)
 
 #define TOP_ENTRIES_MAX 256 /* entries of / that are looked at */
+#define KEPT_MAX 8          /* rulesets */
+#define KEPT_FD 512         /* theirs are from here up: out of the way of the fixed ones */
+
+/* A directory as it is now: an inode number alone may be used again. */
+struct place {
+	uint64_t mount, inode;
+	uint32_t major, minor;
+	int64_t born_s, changed_s;
+	uint32_t born_ns, changed_ns;
+};
+
+/* Rulesets of roots and working directories, in the launcher; -1: none. */
+static struct kept {
+	struct place root, cwd;
+	int ruleset;
+} kept[KEPT_MAX];
+static unsigned kept_next, nr_kept;
+static int mounts_fd = -1; /* polls as an error when something was mounted */
 
 struct ruleset_attr {
 	uint64_t handled_access_fs;
@@ -197,14 +220,9 @@ static int volumes_add(int ruleset, uint64_t all, const struct abi_boot *block, 
 	return 0;
 }
 
-/* The rules of one instance, still as root; landlock_enter puts them in force.  -1: no Landlock. */
-int landlock_prepare(const struct launcher *launcher, int root_fd, int cwd_fd,
-		     const struct abi_boot *block, const int *volume_fds, int *ret_ruleset)
+static int ruleset_make(const struct launcher *launcher, int root_fd, int cwd_fd,
+			const struct abi_boot *block, const int *volume_fds)
 {
-	if (launcher->landlock_abi == 0) {
-		*ret_ruleset = -1;
-		return 0;
-	}
 	int ruleset = ruleset_create(launcher->landlock_abi);
 	if (ruleset < 0)
 		return ruleset;
@@ -218,6 +236,90 @@ int landlock_prepare(const struct launcher *launcher, int root_fd, int cwd_fd,
 		close(ruleset);
 		return r;
 	}
+	return ruleset;
+}
+
+/* False: the file system does not say enough.  `changed` is for the root, whose entries count. */
+static bool place_of(int fd, bool with_changes, struct place *ret_place)
+{
+	const unsigned want = STATX_INO | STATX_BTIME | STATX_MNT_ID | STATX_MTIME;
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, want, &stx) < 0 || (stx.stx_mask & want) != want)
+		return false;
+	memset(ret_place, 0, sizeof(*ret_place));
+	ret_place->mount = stx.stx_mnt_id;
+	ret_place->inode = stx.stx_ino;
+	ret_place->major = stx.stx_dev_major;
+	ret_place->minor = stx.stx_dev_minor;
+	ret_place->born_s = stx.stx_btime.tv_sec;
+	ret_place->born_ns = stx.stx_btime.tv_nsec;
+	if (with_changes) {
+		ret_place->changed_s = stx.stx_mtime.tv_sec;
+		ret_place->changed_ns = stx.stx_mtime.tv_nsec;
+	}
+	return true;
+}
+
+static void kept_drop_all(void)
+{
+	for (unsigned i = 0; i < nr_kept; i++)
+		close(kept[i].ruleset);
+	nr_kept = kept_next = 0;
+}
+
+/* Whether what is kept is still true; false too where mounts cannot be watched. */
+static bool mounts_are_same(void)
+{
+	struct pollfd polled = {.events = POLLPRI};
+
+	if (mounts_fd < 0)
+		mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	polled.fd = mounts_fd;
+	return mounts_fd >= 0 && poll(&polled, 1, 0) == 0;
+}
+
+/* In the launcher, before the fork: a ruleset that it keeps, or -1: the child makes its own. */
+int landlock_keep(const struct launcher *launcher, int root_fd, int cwd_fd,
+		  const struct abi_boot *block)
+{
+	struct place root, cwd = {0};
+
+	if (launcher->landlock_abi == 0 || block->nr_volumes != 0 ||
+	    !place_of(root_fd, true, &root) || (cwd_fd >= 0 && !place_of(cwd_fd, false, &cwd)))
+		return -1;
+	if (!mounts_are_same())
+		kept_drop_all();
+	for (unsigned i = 0; i < nr_kept; i++)
+		if (memcmp(&kept[i].root, &root, sizeof(root)) == 0 &&
+		    memcmp(&kept[i].cwd, &cwd, sizeof(cwd)) == 0)
+			return kept[i].ruleset;
+	int made = ruleset_make(launcher, root_fd, cwd_fd, block, NULL);
+	int ruleset = made < 0 ? -1 : fcntl(made, F_DUPFD_CLOEXEC, KEPT_FD);
+	if (made >= 0)
+		close(made);
+	if (ruleset < 0)
+		return -1;
+	if (nr_kept == KEPT_MAX)
+		close(kept[kept_next].ruleset);
+	else
+		nr_kept++;
+	kept[kept_next] = (struct kept){root, cwd, ruleset};
+	kept_next = (kept_next + 1) % KEPT_MAX;
+	return ruleset;
+}
+
+/* The rules of one instance, still as root; landlock_enter puts them in force.  -1: no Landlock. */
+int landlock_prepare(const struct launcher *launcher, int root_fd, int cwd_fd,
+		     const struct abi_boot *block, const int *volume_fds, int *ret_ruleset)
+{
+	if (launcher->landlock_abi == 0) {
+		*ret_ruleset = -1;
+		return 0;
+	}
+	int ruleset = ruleset_make(launcher, root_fd, cwd_fd, block, volume_fds);
+	if (ruleset < 0)
+		return ruleset;
 	*ret_ruleset = ruleset;
 	return 0;
 }

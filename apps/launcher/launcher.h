@@ -58,13 +58,18 @@ int vdso_find(struct launcher *launcher);
 
 /* start.c: the child; does not return */
 _Noreturn void start_child(const struct launcher *launcher, const struct launcher_start *req,
-			   const int *fds, struct progress *progress);
+			   const int *fds, int ruleset, struct progress *progress);
 int start_check(const struct launcher *launcher, const struct message *msg);
+/* In the launcher: the ruleset that a checked request can share with others, or -1. */
+int start_ruleset(const struct launcher *launcher, const struct launcher_start *req,
+		  const int *fds);
 
 /* landlock.c */
 int landlock_abi(void);
 int landlock_prepare(const struct launcher *launcher, int root_fd, int cwd_fd,
 		     const struct abi_boot *block, const int *volume_fds, int *ret_ruleset);
+int landlock_keep(const struct launcher *launcher, int root_fd, int cwd_fd,
+		  const struct abi_boot *block);
 int landlock_enter(int ruleset_fd);
 
 /* volume.c: turns the caller's descriptor into the instance's own view of it */

@@ -19,7 +19,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static int reply_failed(uint32_t instance, enum launcher_stage stage, int error)
@@ -130,12 +129,8 @@ static int report_started(uint32_t instance, pid_t pid)
 	struct launcher_reply reply = {.msg.type = LAUNCHER_STARTED,
 				       .instance = instance,
 				       .pid = (uint32_t)pid};
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
-	int r = message_send(LAUNCHER_FD, &reply, pidfd);
 
-	if (pidfd >= 0)
-		close(pidfd);
-	return r;
+	return message_send(LAUNCHER_FD, &reply, -1);
 }
 
 static int handle_start(struct launcher *launcher, const struct message *msg)
@@ -150,9 +145,10 @@ static int handle_start(struct launcher *launcher, const struct message *msg)
 	struct progress *progress = children_add(req->block.instance, req->block.uid);
 	if (!progress)
 		return reply_failed(req->block.instance, STAGE_REQUEST, -EBUSY);
+	int ruleset = start_ruleset(launcher, req, msg->fds);
 	pid_t pid = fork();
 	if (pid == 0)
-		start_child(launcher, req, msg->fds, progress);
+		start_child(launcher, req, msg->fds, ruleset, progress);
 	if (pid < 0) {
 		r = -errno;
 		children_forget(req->block.instance);

@@ -12,7 +12,7 @@
  *   SETUP (control, doorbells) -> maps the control page, keeps the doorbells
  *                              <- READY or FAILED
  *   START (stdio, ...)         -> forks
- *                              <- STARTED (pidfd), then FAILED (stage, errno) or EXITED (wait
+ *                              <- STARTED (pid), then FAILED (stage, errno) or EXITED (wait
  *                                 status), then GONE; FAILED alone: the request was refused
  *   KILL                       -> kills every process of that instance's uid
  */
@@ -99,7 +99,7 @@ struct launcher_kill {
 
 /* READY, STARTED, FAILED, EXITED, GONE. */
 struct launcher_reply {
-	struct launcher_msg msg; /* fds: READY after INIT: the listener; STARTED: the pidfd */
+	struct launcher_msg msg; /* fds: READY after INIT: the listener */
 	uint32_t instance;       /* 0: about INIT or SETUP */
 	uint32_t stage;          /* FAILED: enum launcher_stage */
 	int32_t error;           /* FAILED: errno */

@@ -162,8 +162,11 @@ static int step_volumes(struct start *s)
 	return 0;
 }
 
+/* The ruleset that the launcher had for such a root and working directory, else one's own. */
 static int step_landlock(struct start *s)
 {
+	if (s->ruleset >= 0)
+		return 0;
 	return landlock_prepare(s->launcher, s->fds.fixed[FD_ROOT], s->fds.cwd, &s->req->block,
 				s->fds.volumes, &s->ruleset);
 }
@@ -248,8 +251,16 @@ static _Noreturn void jump(uint64_t entry)
 	__builtin_unreachable();
 }
 
+int start_ruleset(const struct launcher *launcher, const struct launcher_start *req, const int *fds)
+{
+	bool has_exec = req->flags & LAUNCHER_HAS_EXEC, has_cwd = req->flags & LAUNCHER_HAS_CWD;
+
+	return landlock_keep(launcher, fds[FD_ROOT],
+			     has_cwd ? fds[LAUNCHER_START_FDS + has_exec] : -1, &req->block);
+}
+
 _Noreturn void start_child(const struct launcher *launcher, const struct launcher_start *req,
-			   const int *fds, struct progress *progress)
+			   const int *fds, int ruleset, struct progress *progress)
 {
 	static const struct {
 		enum launcher_stage stage;
@@ -261,7 +272,10 @@ _Noreturn void start_child(const struct launcher *launcher, const struct launche
 		{STAGE_MAP, step_map},         {STAGE_UID, step_uid},
 		{STAGE_FDS, fds_settle},       {STAGE_SECCOMP, step_seccomp},
 	};
-	struct start s = {.launcher = launcher, .req = req, .progress = progress, .ruleset = -1};
+	struct start s = {.launcher = launcher,
+			  .req = req,
+			  .progress = progress,
+			  .ruleset = ruleset};
 
 	progress->stage = STAGE_FDS;
 	int r = fds_lift(&s, fds);

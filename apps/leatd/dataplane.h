@@ -94,9 +94,9 @@ void dataplane_instance_remove(struct dp_instance *inst);
 
 /*
  * The instance's first host process, whose threads may be preempted by force, and the uid that they
- * all must have. pidfd is duplicated.
+ * all must have and nobody else has.
  */
-int dataplane_instance_set_process(struct dp_instance *inst, int pidfd, int pid, uint32_t uid);
+void dataplane_instance_set_process(struct dp_instance *inst, int pid, uint32_t uid);
 
 /* Replaces the filter between two packets; NULL: the queues carry nothing. */
 int dataplane_instance_set_filter(struct dp_instance *inst, struct ebpf_object *filter);

@@ -160,8 +160,9 @@ static void instance_enforce(struct dp_instance *inst, unsigned what)
 	unsigned nr = 1;
 	char path[64];
 
-	/* is the first process still the one that the launcher meant? */
-	if (inst->pid == 0 || syscall(SYS_pidfd_send_signal, inst->pidfd, 0, NULL, 0))
+	/* whoever it is now: only threads of the instance's uid, which nobody else has, are touched
+	 */
+	if (inst->pid == 0)
 		return;
 	pids[0] = inst->pid;
 	for (unsigned i = 0; i < nr; i++) {
@@ -239,26 +240,15 @@ void dp_enforce_forget(struct dp_instance *inst)
 	}
 	inst->enforce = 0;
 	inst->pid = 0;
-	if (inst->pidfd >= 0)
-		close(inst->pidfd);
-	inst->pidfd = -1;
 	pthread_mutex_unlock(&enforcer.lock);
 }
 
-int dataplane_instance_set_process(struct dp_instance *inst, int pidfd, int pid, uint32_t uid)
+void dataplane_instance_set_process(struct dp_instance *inst, int pid, uint32_t uid)
 {
-	int fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
-
-	if (fd < 0)
-		return -errno;
 	pthread_mutex_lock(&enforcer.lock);
-	if (inst->pidfd >= 0)
-		close(inst->pidfd);
-	inst->pidfd = fd;
 	inst->pid = pid;
 	inst->uid = uid;
 	pthread_mutex_unlock(&enforcer.lock);
-	return 0;
 }
 
 int dp_enforcer_start(void)

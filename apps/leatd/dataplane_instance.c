@@ -106,7 +106,6 @@ int dataplane_instance_add(const struct dp_instance_config *config, struct dp_in
 		return -ENOMEM;
 	inst->id = config->id;
 	inst->nr_vcpus = config->nr_vcpus;
-	inst->pidfd = -1;
 	r = window_map(inst, config->window_fd);
 	if (!r) {
 		block_fill(inst);

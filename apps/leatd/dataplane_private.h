@@ -52,7 +52,6 @@ struct dp_instance {
 	_Atomic(uint32_t) hog_vcpu; /* the one that was last said not to give way */
 	/* Guarded by the enforcer's lock. */
 	int pid; /* 0: not known yet */
-	int pidfd;
 	uint32_t uid;
 	struct dp_seen seen[DP_SEEN_THREADS];
 	unsigned seen_next;

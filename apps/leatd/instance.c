@@ -496,11 +496,11 @@ int instance_set_filter(struct instance *inst, const char *kind, int object_fd, 
 
 /* ---- the launcher's replies ---- */
 
-static void reply_started(struct instance *inst, const struct launcher_reply *reply, int pidfd)
+static void reply_started(struct instance *inst, const struct launcher_reply *reply)
 {
 	inst->pid = reply->pid;
-	if (inst->dp != NULL && pidfd >= 0)
-		dataplane_instance_set_process(inst->dp, pidfd, (int)reply->pid,
+	if (inst->dp != NULL)
+		dataplane_instance_set_process(inst->dp, (int)reply->pid,
 					       inst->leatd->state.uid_low + inst->uid_index);
 }
 
@@ -528,7 +528,25 @@ static void reply_failed(struct instance *inst, const struct launcher_reply *rep
 	}
 }
 
-static void reply_handle(struct leatd *leatd, const struct launcher_reply *reply, int fd)
+/*
+ * The library OS ends its processes by exit whatever the program's status is: SIGSYS is the host's
+ * filter, where it cannot ask the listener because the child's own filter has refused.
+ */
+static void reply_exited(struct instance *inst, const struct launcher_reply *reply)
+{
+	int status = reply->status;
+
+	if (inst->reason[0] == '\0' && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+		snprintf(inst->reason, sizeof(inst->reason),
+			 "forbidden host call%s or of a foreign architecture",
+			 inst->writable ? "" : ", one that writes without a writable volume");
+		log_line(LOG_WARN, "instance %s: %s; it is ended", inst->name, inst->reason);
+	}
+	instance_exited(inst,
+			inst->reason[0] != '\0' && WIFEXITED(status) ? EXIT_LEAT << 8 : status);
+}
+
+static void reply_handle(struct leatd *leatd, const struct launcher_reply *reply)
 {
 	struct instance *inst = instance_by_id(leatd, reply->instance);
 
@@ -539,15 +557,13 @@ static void reply_handle(struct leatd *leatd, const struct launcher_reply *reply
 	}
 	switch (reply->msg.type) {
 	case LAUNCHER_STARTED:
-		reply_started(inst, reply, fd);
+		reply_started(inst, reply);
 		break;
 	case LAUNCHER_FAILED:
 		reply_failed(inst, reply);
 		break;
 	case LAUNCHER_EXITED:
-		instance_exited(inst, inst->reason[0] != '\0' && WIFEXITED(reply->status) ?
-					      EXIT_LEAT << 8 :
-					      reply->status);
+		reply_exited(inst, reply);
 		break;
 	case LAUNCHER_GONE:
 		instance_gone(inst);
@@ -566,7 +582,7 @@ void instance_launcher_ready(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	while ((r = launch_receive(&leatd->launch, false, &reply, &fd)) == 1) {
-		reply_handle(leatd, &reply, fd);
+		reply_handle(leatd, &reply);
 		if (fd >= 0)
 			close(fd);
 	}

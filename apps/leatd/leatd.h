@@ -36,8 +36,7 @@ struct output {
 	struct loop_source source; /* the pipe */
 	struct leatd *leatd;
 	uint32_t instance;
-	int file_fd;
-	uint64_t bytes;
+	uint64_t bytes; /* in the current file */
 };
 
 enum instance_state {

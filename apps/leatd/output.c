@@ -1,6 +1,7 @@
 /*
  * output.c - what detached instances print: logs/ID in the state directory, at most two files of
- * OUTPUT_MAX bytes each.
+ * OUTPUT_MAX bytes each.  The pipe is the one descriptor that leatd holds for an instance: the file
+ * is opened for each piece.
  */
 #include "apps/leatd/leatd.h"
 
@@ -42,13 +43,13 @@ static void file_name(const struct output *output, bool old, char *name, size_t 
 	snprintf(name, size, OUTPUT_DIR "/%u%s", output->instance, old ? ".old" : "");
 }
 
-static int file_create(const struct output *output)
+static int file_open(const struct output *output, int flags)
 {
 	char name[64];
 
 	file_name(output, false, name, sizeof(name));
 	int fd = openat(output->leatd->state.dir_fd, name,
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+			O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -60,8 +61,6 @@ static void rotate(struct output *output)
 	file_name(output, false, name, sizeof(name));
 	file_name(output, true, old, sizeof(old));
 	renameat(dir, name, dir, old);
-	close(output->file_fd);
-	output->file_fd = file_create(output);
 	output->bytes = 0;
 }
 
@@ -78,8 +77,11 @@ static bool copy_chunk(struct output *output)
 	if (output->bytes + (uint64_t)n > OUTPUT_MAX)
 		rotate(output);
 	/* a full disk loses lines, not the instance */
-	if (output->file_fd >= 0 && write(output->file_fd, chunk, (size_t)n) == n)
+	int fd = file_open(output, O_APPEND);
+	if (fd >= 0 && write(fd, chunk, (size_t)n) == n)
 		output->bytes += (uint64_t)n;
+	if (fd >= 0)
+		close(fd);
 	return true;
 }
 
@@ -105,16 +107,12 @@ int output_start(struct output *output, struct leatd *leatd, uint32_t instance, 
 {
 	int fds[2], r;
 
-	*output = (struct output){.source = {-1, output_ready},
-				  .leatd = leatd,
-				  .instance = instance,
-				  .file_fd = -1};
-	output->file_fd = file_create(output);
-	if (output->file_fd < 0) {
-		r = output->file_fd;
-		output->file_fd = -1;
+	*output =
+		(struct output){.source = {-1, output_ready}, .leatd = leatd, .instance = instance};
+	r = file_open(output, O_TRUNC);
+	if (r < 0)
 		return r;
-	}
+	close(r);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	/* our end alone: the instance's shall block */
@@ -141,9 +139,6 @@ void output_stop(struct output *output)
 	if (!output->leatd)
 		return;
 	pipe_close(output);
-	if (output->file_fd >= 0)
-		close(output->file_fd);
-	output->file_fd = -1;
 }
 
 void output_remove(struct output *output)

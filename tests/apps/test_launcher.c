@@ -156,8 +156,7 @@ static bool reply_wait(struct launcher_reply *reply)
 			return false;
 		if (reply->msg.type != LAUNCHER_STARTED)
 			return true;
-		assert_true(fd >= 0 && reply->pid > 1);
-		close(fd);
+		assert_true(fd < 0 && reply->pid > 1);
 	}
 }
 

@@ -189,7 +189,7 @@ static void reply_handle(void)
 		die("the launcher is gone", EPIPE);
 	inst = reply.instance ? &instances[reply.instance - 1] : NULL;
 	if (reply.msg.type == LAUNCHER_STARTED)
-		dataplane_instance_set_process(inst->dp, fd, (int)reply.pid,
+		dataplane_instance_set_process(inst->dp, (int)reply.pid,
 					       UID_LOW + reply.instance - 1);
 	else if (reply.msg.type == LAUNCHER_FAILED)
 		die(launch_stage_text(reply.stage), reply.error);

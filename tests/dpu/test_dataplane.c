@@ -341,13 +341,11 @@ static int scheduler_of(pid_t pid, int wanted)
 static void test_deaf_process(void **state)
 {
 	pid_t pid;
-	int pidfd;
 
 	(void)state;
 	wait_granted(0, 0);
 	pid = spinner_start(slot(0, 0)->core);
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	assert_int_equal(dataplane_instance_set_process(inst[0], pidfd, pid, 60123), 0);
+	dataplane_instance_set_process(inst[0], pid, 60123);
 	wait_granted(1, 0);
 	slot(1, 0)->state = ABI_VCPU_LINGER;
 	if (slot(0, 0)->core == slot(1, 0)->core && dataplane_nr_cores() == 1) {
@@ -359,7 +357,6 @@ static void test_deaf_process(void **state)
 		usleep(50000);
 		assert_int_equal(sched_getscheduler(pid), SCHED_OTHER);
 	}
-	close(pidfd);
 }
 
 /* Next to a spinner on every core, a sleeping instance still gets its core in time. */

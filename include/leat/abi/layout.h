@@ -21,22 +21,27 @@
 #define ABI_STORE_BASE 0x7d4000000000UL
 #define ABI_STORE_MAX (128UL << 30)
 
-/* The window: the only memory that leatd and the instance both write. */
-#define ABI_WINDOW_BASE 0x7d8000000000UL
-
-/* leatd's control page, read-only in instances. */
-#define ABI_CONTROL_BASE 0x7d9000000000UL
-
-/* struct abi_boot, written by the launcher, followed by its strings and the boot stack. */
-#define ABI_BOOT_BASE 0x7da000000000UL
-#define ABI_BOOT_SIZE (1UL << 20)
-
-/* Leat's own vDSO: one page of code, then one page of data. */
-#define ABI_VDSO_BASE 0x7db000000000UL
+/*
+ * What follows lies within 1 GiB, and the small things within 2 MiB, so that an instance needs few
+ * pages for its page tables.
+ */
 
 /* The instance image: text, then read-only data. */
 #define ABI_IMAGE_BASE 0x7e0000000000UL
 #define ABI_IMAGE_MAX (16UL << 20)
+
+/* leatd's control page, read-only in instances. */
+#define ABI_CONTROL_BASE 0x7e0002000000UL
+
+/* Leat's own vDSO: one page of code, then one page of data. */
+#define ABI_VDSO_BASE 0x7e0002002000UL
+
+/* struct abi_boot, written by the launcher, followed by its strings and the boot stack. */
+#define ABI_BOOT_BASE 0x7e0002100000UL
+#define ABI_BOOT_SIZE (1UL << 20)
+
+/* The window: the only memory that leatd and the instance both write. */
+#define ABI_WINDOW_BASE 0x7e0008000000UL
 
 /* What the program may use. */
 #define ABI_USER_LOW 0x10000UL
