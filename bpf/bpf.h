@@ -31,6 +31,16 @@ struct ebpf_instance;
 struct ebpf_map;
 struct ebpf_env;
 
+/* Threads that per-CPU arrays may tell apart. */
+#define EBPF_CPUS_MAX 32
+
+/* What helpers ask of whoever embeds an instance. */
+struct ebpf_host {
+	/* Tag word of the instance with this address (network order), or -ENOENT; NULL: none. */
+	int64_t (*tag_of)(void *arg, uint32_t ipv4);
+	void *arg;
+};
+
 /* A program of an instance. In the header only so that running one costs one call. */
 struct ebpf_prog {
 	uint64_t (*entry)(uint64_t ctx, const struct ebpf_env *env, const struct ebpf_prog *prog);
@@ -40,6 +50,26 @@ struct ebpf_prog {
 
 /* A buffer of this size holds every verifier report whole. */
 #define EBPF_LOG_SIZE 4096
+
+/* Why a program was refused. */
+struct ebpf_refusal {
+	char program[64];
+	char section[64];
+	uint32_t instruction; /* its index, or EBPF_WHOLE_PROGRAM */
+	char text[128];       /* the instruction */
+	char file[256];       /* its source, if line is not 0 */
+	uint32_t line;
+	char source[256];
+	char reason[256];
+	uint32_t reg_count; /* what was known of the registers that it reads */
+	struct {
+		uint32_t number;
+		char state[192];
+	} regs[5];
+	char cure[128];
+};
+
+#define EBPF_WHOLE_PROGRAM UINT32_MAX
 
 enum ebpf_engine {
 	EBPF_ENGINE_AUTO, /* native code where there is a compiler for this machine */
@@ -61,6 +91,15 @@ int ebpf_object_open(const void *elf, size_t size, char *log, size_t log_size,
  * what would make it safe. -E2BIG: the proof needs more states or steps than are allowed.
  */
 int ebpf_object_verify(struct ebpf_object *obj, char *log, size_t log_size);
+
+/*
+ * The refusal of the program that ebpf_object_verify() refused, NULL if it refused none; lives as
+ * long as the object. Then as text (what @log gets) and as one JSON object: both return the length
+ * of the whole like snprintf().
+ */
+const struct ebpf_refusal *ebpf_object_refusal(const struct ebpf_object *obj);
+int ebpf_refusal_text(const struct ebpf_refusal *refusal, char *buf, size_t size);
+int ebpf_refusal_json(const struct ebpf_refusal *refusal, char *buf, size_t size);
 
 /*
  * Makes a verified object runnable. -EACCES if it was not verified, -ENOTSUP if it has programs for
@@ -92,9 +131,30 @@ uint64_t ebpf_object_prog_cost(const struct ebpf_object *obj, const char *name);
 /* The engine that ebpf_object_prepare() chose: "compiler", "interpreter", or "none". */
 const char *ebpf_object_engine(const struct ebpf_object *obj);
 
+/* Can @name change the packet? Then whoever delivers it has to look at it again. */
+bool ebpf_object_prog_writes_packet(const struct ebpf_object *obj, const char *name);
+
 /* An instance with fresh maps (initial data copied). Holds a reference to @obj. */
 int ebpf_instance_create(struct ebpf_object *obj, struct ebpf_instance **ret_inst);
 void ebpf_instance_destroy(struct ebpf_instance *inst); /* NULL is allowed */
+
+/* Before its programs run: answers for helpers. */
+void ebpf_instance_set_host(struct ebpf_instance *inst, const struct ebpf_host *host);
+
+/*
+ * The oldest line that a program printed (bpf_trace_printk): its length, after copying at most
+ * @size bytes, no NUL; -ENOENT if there is none. Lines above the rate are counted in @ret_lost (may
+ * be NULL).
+ */
+int64_t ebpf_instance_trace(struct ebpf_instance *inst, char *buf, size_t size, uint64_t *ret_lost);
+
+/*
+ * How many threads with numbers of their own run programs, 1 .. EBPF_CPUS_MAX: so many copies get
+ * the per-CPU arrays of instances that are made from now on. ebpf_thread_cpu_set() numbers the
+ * calling thread from 0; the others share copy 0.
+ */
+int ebpf_cpus_set(uint32_t count);
+void ebpf_thread_cpu_set(uint32_t cpu);
 
 /* Program by section or function name, NULL if there is none; lives as long as the instance. */
 const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, const char *name);
@@ -120,7 +180,8 @@ struct ebpf_map_info {
 	uint32_t type; /* enum bpf_map_type of linux/bpf.h */
 	uint32_t key_size;
 	uint32_t value_size;
-	uint32_t max_entries;
+	uint32_t max_entries; /* ring buffers: bytes */
+	uint32_t copies;      /* per-CPU arrays: threads; else 1 */
 };
 
 void ebpf_map_info(const struct ebpf_map *map, struct ebpf_map_info *ret_info);
@@ -134,6 +195,29 @@ void ebpf_map_info(const struct ebpf_map *map, struct ebpf_map_info *ret_info);
 int ebpf_map_lookup(struct ebpf_map *map, const void *key, void *ret_value);
 int ebpf_map_update(struct ebpf_map *map, const void *key, const void *value, uint64_t flags);
 int ebpf_map_delete(struct ebpf_map *map, const void *key);
+
+/*
+ * A per-CPU array has a copy per thread: lookup finds the calling thread's, update writes all. This
+ * finds one of them.
+ */
+int ebpf_map_lookup_copy(struct ebpf_map *map, const void *key, uint32_t copy, void *ret_value);
+
+/*
+ * Maps of maps: a program finds a map at @key if one was put there, as initial data of the object
+ * or here, by one thread at a time. Inner maps belong to the outer one's instance and to no other;
+ * one that is removed lives on, unreachable, until the instance ends. -EEXIST, -ENOENT, -E2BIG,
+ * -EINVAL if it is no map of maps.
+ */
+int ebpf_map_inner_create(struct ebpf_map *outer, const void *key);
+int ebpf_map_inner_remove(struct ebpf_map *outer, const void *key);
+struct ebpf_map *ebpf_map_inner(struct ebpf_map *outer, const void *key); /* NULL: none */
+
+/*
+ * The oldest record of a ring buffer: its length, after copying at most @size bytes; -ENOENT if
+ * there is none, -EBUSY if somebody else reads. Records that found no room are counted in @ret_lost
+ * (may be NULL).
+ */
+int64_t ebpf_map_ring_take(struct ebpf_map *map, void *buf, size_t size, uint64_t *ret_lost);
 
 /* The key after @key (the first one if @key is NULL or gone); -ENOENT after the last. */
 int ebpf_map_next_key(struct ebpf_map *map, const void *key, void *ret_key);

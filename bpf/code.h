@@ -4,7 +4,7 @@
 #include "bpf/bpf.h"
 #include "bpf/insn.h"
 
-struct ebpf_map;
+struct ebpf_trace;
 
 #define EBPF_MAPS_MAX 32
 
@@ -15,8 +15,10 @@ struct ebpf_map;
 struct ebpf_env {
 	struct {
 		struct ebpf_map *map;
-		uint8_t *values; /* arrays: the first value */
+		uint8_t *values; /* plain arrays: the first value */
 	} slot[EBPF_MAPS_MAX];
+	struct ebpf_trace *trace; /* NULL: no program of the object prints */
+	struct ebpf_host host;
 };
 
 /* What every execution of a call of a helper has in common. */
@@ -41,8 +43,10 @@ struct ebpf_code {
 	const struct ebpf_prog_type *type;
 	uint64_t cost; /* longest path, by the verifier */
 	bool verified;
-	ebpf_native_fn native; /* NULL: interpret */
-	size_t native_size;    /* of the mapping */
+	bool writes_packet;           /* by the verifier: perhaps */
+	struct ebpf_refusal *refusal; /* by the verifier, or NULL */
+	ebpf_native_fn native;        /* NULL: interpret */
+	size_t native_size;           /* of the mapping */
 };
 
 /*
@@ -59,5 +63,5 @@ uint64_t ebpf_alu32(struct ebpf_insn insn, uint64_t a, uint64_t b);
 /* Does a conditional jump (JMP or JMP32 class) of @a against @b go to its target? */
 bool ebpf_jump_taken(struct ebpf_insn insn, uint64_t a, uint64_t b);
 
-/* What a two-slot load puts into its register. */
-uint64_t ebpf_lddw_value(const struct ebpf_insn *insn, const struct ebpf_env *env);
+/* What a two-slot load at @pc puts into its register; a function's is its first instruction. */
+uint64_t ebpf_lddw_value(const struct ebpf_insn *insn, uint32_t pc, const struct ebpf_env *env);

@@ -114,18 +114,27 @@ static const char *check_memory(struct ebpf_insn insn)
 	}
 }
 
+static const char *check_classic(struct ebpf_insn insn)
+{
+	if (!ebpf_is_classic(insn) || EBPF_SIZE(insn.code) == EBPF_DW)
+		return "unknown load";
+	if (insn.dst || insn.off || (EBPF_MODE(insn.code) == EBPF_ABS && insn.src))
+		return "classic load with a field set that it does not use";
+	return NULL;
+}
+
 static const char *check_lddw(const struct ebpf_insn *insns, size_t count, size_t pc)
 {
 	struct ebpf_insn insn = insns[pc];
 
 	if (insn.code != EBPF_LDDW)
-		return "unknown load (the packet access of classic BPF is not supported)";
-	if (insn.off || insn.src > EBPF_LDDW_VALUE)
+		return check_classic(insn);
+	if (insn.off || (insn.src > EBPF_LDDW_VALUE && insn.src != EBPF_LDDW_FUNC))
 		return "64-bit constant of an unknown kind";
 	if (pc + 1 >= count)
 		return "64-bit constant without its second half";
-	if (insn.src == EBPF_LDDW_MAP && insns[pc + 1].imm)
-		return "a map with an offset";
+	if ((insn.src == EBPF_LDDW_MAP || insn.src == EBPF_LDDW_FUNC) && insns[pc + 1].imm)
+		return "a map or function with an offset";
 	if (insns[pc + 1].code || insns[pc + 1].dst || insns[pc + 1].src || insns[pc + 1].off)
 		return "64-bit constant whose second half has a field set that it does not use";
 	return NULL;
@@ -163,8 +172,7 @@ static const char *check_target(const struct ebpf_insn *insns, size_t count, siz
 
 	if (ebpf_is_jump(insn) && !is_start(insns, count, ebpf_jump_target(insn, (int64_t)pc)))
 		return "jump to where no instruction is";
-	if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL &&
-	    !is_start(insns, count, (int64_t)pc + 1 + insn.imm))
+	if (ebpf_is_func(insn) && !is_start(insns, count, ebpf_func_target(insn, (int64_t)pc)))
 		return "call to where no instruction is";
 	return NULL;
 }

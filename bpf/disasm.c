@@ -99,6 +99,16 @@ static void show_memory(struct ebpf_insn insn, char *buf, size_t size)
 		snprintf(buf, size, "*(u%u *)(r%u %+d) = r%u", bits, insn.dst, insn.off, insn.src);
 }
 
+static void show_classic(struct ebpf_insn insn, char *buf, size_t size)
+{
+	unsigned int bits = ebpf_size_bytes(insn.code) * 8;
+
+	if (EBPF_MODE(insn.code) == EBPF_IND)
+		snprintf(buf, size, "r0 = *(u%u *)skb[r%u %+d]", bits, insn.src, insn.imm);
+	else
+		snprintf(buf, size, "r0 = *(u%u *)skb[%d]", bits, insn.imm);
+}
+
 static void show_lddw(const struct ebpf_object *obj, const struct ebpf_insn *insn, char *buf,
 		      size_t size)
 {
@@ -112,6 +122,8 @@ static void show_lddw(const struct ebpf_object *obj, const struct ebpf_insn *ins
 		snprintf(buf, size, "r%u = map %s", insn->dst, name);
 	else if (insn->src == EBPF_LDDW_VALUE)
 		snprintf(buf, size, "r%u = map_value %s %+d", insn->dst, name, insn[1].imm);
+	else if (insn->src == EBPF_LDDW_FUNC)
+		snprintf(buf, size, "r%u = function pc%+d", insn->dst, insn->imm);
 	else
 		snprintf(buf, size, "r%u = %#llx ll", insn->dst,
 			 (unsigned long long)ebpf_lddw_imm(insn));
@@ -130,7 +142,10 @@ void ebpf_disasm_insn(const struct ebpf_object *obj, const struct ebpf_insn *ins
 		show_jump(*insn, buf, size);
 		break;
 	case EBPF_LD:
-		show_lddw(obj, insn, buf, size);
+		if (ebpf_is_classic(*insn))
+			show_classic(*insn, buf, size);
+		else
+			show_lddw(obj, insn, buf, size);
 		break;
 	default:
 		show_memory(*insn, buf, size);

@@ -69,6 +69,8 @@ enum ebpf_jmp_op {
 /* Loads and stores: mode in the high three bits, size in bits 3 and 4. */
 #define EBPF_MODE(code) ((code)&0xe0)
 #define EBPF_IMM 0x00
+#define EBPF_ABS 0x20 /* of classic BPF */
+#define EBPF_IND 0x40
 #define EBPF_MEM 0x60
 #define EBPF_MEMSX 0x80
 #define EBPF_ATOMIC 0xc0
@@ -86,7 +88,12 @@ enum ebpf_jmp_op {
 #define EBPF_LDDW (EBPF_LD | EBPF_IMM | EBPF_DW)
 
 /* src of EBPF_LDDW. After loading an object, imm is the index of the map, not a descriptor. */
-enum ebpf_lddw_kind { EBPF_LDDW_IMM = 0, EBPF_LDDW_MAP = 1, EBPF_LDDW_VALUE = 2 };
+enum ebpf_lddw_kind {
+	EBPF_LDDW_IMM = 0,
+	EBPF_LDDW_MAP = 1,
+	EBPF_LDDW_VALUE = 2,
+	EBPF_LDDW_FUNC = 4, /* imm as in a local call */
+};
 
 /* src of EBPF_CALL */
 enum ebpf_call_kind { EBPF_CALL_HELPER = 0, EBPF_CALL_LOCAL = 1 };
@@ -131,6 +138,26 @@ static inline bool ebpf_is_exit(struct ebpf_insn insn)
 static inline bool ebpf_is_ja(struct ebpf_insn insn)
 {
 	return ebpf_is_jump(insn) && EBPF_OP(insn.code) == EBPF_JA;
+}
+
+/* Does it name a function of the program: a local call, or the address of a callback? */
+static inline bool ebpf_is_func(struct ebpf_insn insn)
+{
+	return (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL) ||
+	       (insn.code == EBPF_LDDW && insn.src == EBPF_LDDW_FUNC);
+}
+
+/* First instruction of that function. */
+static inline int64_t ebpf_func_target(struct ebpf_insn insn, int64_t pc)
+{
+	return pc + 1 + insn.imm;
+}
+
+/* The packet access of classic BPF. */
+static inline bool ebpf_is_classic(struct ebpf_insn insn)
+{
+	return EBPF_CLASS(insn.code) == EBPF_LD &&
+	       (EBPF_MODE(insn.code) == EBPF_ABS || EBPF_MODE(insn.code) == EBPF_IND);
 }
 
 /* Index that a jump at @pc goes to when taken; any integer if the jump is malformed. */

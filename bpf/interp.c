@@ -1,9 +1,11 @@
 /*
  * The interpreter: the whole instruction set of RFC 9669, one switch. It trusts its program: only
- * what the verifier accepted comes here. (ebpf_interp_run is long because it is a dispatch table.)
+ * what the verifier accepted comes here. (run is long because it is a dispatch table.)
  */
 #include "bpf/code.h"
 #include "bpf/platform.h"
+
+#include <linux/bpf.h>
 
 #include <stdatomic.h>
 #include <string.h>
@@ -11,6 +13,20 @@
 struct frame {
 	uint64_t saved[4]; /* r6..r9 of the caller */
 	uint32_t return_pc;
+	bool looping; /* a callback of bpf_loop() */
+	uint32_t callback;
+	uint32_t round, rounds;
+	uint64_t ctx;
+};
+
+struct machine {
+	const struct ebpf_code *code;
+	const struct ebpf_env *env;
+	uint64_t regs[EBPF_REGS];
+	uint32_t pc;
+	uint32_t depth;
+	struct frame frames[EBPF_CALL_DEPTH];
+	_Alignas(16) uint8_t stack[EBPF_CALL_DEPTH][EBPF_STACK_SIZE];
 };
 
 static uint64_t load(const void *addr, uint8_t code)
@@ -270,13 +286,15 @@ bool ebpf_jump_taken(struct ebpf_insn insn, uint64_t a, uint64_t b)
 	}
 }
 
-uint64_t ebpf_lddw_value(const struct ebpf_insn *insn, const struct ebpf_env *env)
+uint64_t ebpf_lddw_value(const struct ebpf_insn *insn, uint32_t pc, const struct ebpf_env *env)
 {
 	switch (insn->src) {
 	case EBPF_LDDW_MAP:
 		return (uintptr_t)env->slot[insn->imm].map;
 	case EBPF_LDDW_VALUE:
 		return (uintptr_t)env->slot[insn->imm].values + (uint32_t)insn[1].imm;
+	case EBPF_LDDW_FUNC:
+		return (uint64_t)ebpf_func_target(*insn, pc);
 	default:
 		return ebpf_lddw_imm(insn);
 	}
@@ -308,19 +326,75 @@ static void load_store(struct ebpf_insn insn, uint64_t *regs)
 	}
 }
 
-uint64_t ebpf_interp_run(const struct ebpf_code *code, uint64_t arg1, uint64_t arg2,
-			 const struct ebpf_env *env)
+/* Into a function; the verifier bounds the depth. */
+static void enter(struct machine *m, uint32_t pc, uint32_t return_pc)
 {
-	_Alignas(16) uint8_t stack[EBPF_CALL_DEPTH][EBPF_STACK_SIZE];
-	struct frame frames[EBPF_CALL_DEPTH];
-	uint64_t regs[EBPF_REGS] = {0};
-	uint32_t pc = 0, depth = 0;
+	struct frame *frame = &m->frames[++m->depth];
 
-	regs[1] = arg1;
-	regs[2] = arg2;
-	regs[EBPF_REG_FP] = (uintptr_t)stack[0] + EBPF_STACK_SIZE;
+	memcpy(frame->saved, &m->regs[6], sizeof(frame->saved));
+	frame->return_pc = return_pc;
+	frame->looping = false;
+	m->regs[EBPF_REG_FP] = (uintptr_t)m->stack[m->depth] + EBPF_STACK_SIZE;
+	m->pc = pc;
+}
+
+/* The next round, or the end of the loop. */
+static void loop_round(struct machine *m, struct frame loop)
+{
+	if (loop.round == loop.rounds) {
+		m->regs[0] = loop.round;
+		m->pc = loop.return_pc;
+		return;
+	}
+	m->regs[1] = loop.round;
+	m->regs[2] = loop.ctx;
+	enter(m, loop.callback, loop.return_pc);
+	m->frames[m->depth].looping = true;
+	m->frames[m->depth].callback = loop.callback;
+	m->frames[m->depth].round = loop.round;
+	m->frames[m->depth].rounds = loop.rounds;
+	m->frames[m->depth].ctx = loop.ctx;
+}
+
+static void leave(struct machine *m)
+{
+	struct frame frame = m->frames[m->depth];
+
+	memcpy(&m->regs[6], frame.saved, sizeof(frame.saved));
+	m->depth--;
+	m->regs[EBPF_REG_FP] = (uintptr_t)m->stack[m->depth] + EBPF_STACK_SIZE;
+	m->pc = frame.return_pc;
+	if (!frame.looping)
+		return;
+	frame.round++;
+	if (m->regs[0])
+		frame.rounds = frame.round;
+	loop_round(m, frame);
+}
+
+static void call(struct machine *m, struct ebpf_insn insn)
+{
+	uint64_t *r = m->regs;
+
+	if (insn.src == EBPF_CALL_LOCAL) {
+		enter(m, (uint32_t)ebpf_func_target(insn, m->pc), m->pc + 1);
+	} else if (insn.imm == BPF_FUNC_loop) {
+		loop_round(m, (struct frame){.callback = (uint32_t)r[2],
+					     .rounds = (uint32_t)r[1],
+					     .ctx = r[3],
+					     .return_pc = m->pc + 1});
+	} else {
+		r[0] = ebpf_helpers[insn.imm].fn(r[1], r[2], r[3], r[4], r[5], m->env);
+		m->pc++;
+	}
+}
+
+static uint64_t run(struct machine *m)
+{
+	uint64_t *regs = m->regs;
+
 	for (;;) {
-		struct ebpf_insn insn = code->insns[pc];
+		struct ebpf_insn insn = m->code->insns[m->pc];
 		uint64_t operand =
 			insn.code & EBPF_X ? regs[insn.src] : (uint64_t)(int64_t)insn.imm;
 
@@ -332,40 +406,44 @@ uint64_t ebpf_interp_run(const struct ebpf_code *code, uint64_t arg1, uint64_t a
 			regs[insn.dst] = ebpf_alu32(insn, regs[insn.dst], operand);
 			break;
 		case EBPF_LD:
-			regs[insn.dst] = ebpf_lddw_value(&code->insns[pc], env);
-			pc++;
+			regs[insn.dst] = ebpf_lddw_value(&m->code->insns[m->pc], m->pc, m->env);
+			m->pc++;
 			break;
 		case EBPF_JMP:
 			if (ebpf_is_exit(insn)) {
-				if (depth == 0)
+				if (m->depth == 0)
 					return regs[0];
-				pc = frames[depth].return_pc;
-				memcpy(&regs[6], frames[depth].saved, sizeof(frames[depth].saved));
-				depth--;
-				regs[EBPF_REG_FP] = (uintptr_t)stack[depth] + EBPF_STACK_SIZE;
-				continue;
-			}
-			if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL) {
-				depth++; /* the verifier bounds it */
-				memcpy(frames[depth].saved, &regs[6], sizeof(frames[depth].saved));
-				frames[depth].return_pc = pc + 1;
-				regs[EBPF_REG_FP] = (uintptr_t)stack[depth] + EBPF_STACK_SIZE;
-				pc = (uint32_t)((int64_t)pc + 1 + insn.imm);
+				leave(m);
 				continue;
 			}
 			if (ebpf_is_call(insn)) {
-				regs[0] = ebpf_helpers[insn.imm].fn(regs[1], regs[2], regs[3],
-								    regs[4], regs[5], env);
-				break;
+				call(m, insn);
+				continue;
 			}
 			__attribute__((fallthrough));
 		case EBPF_JMP32:
 			if (ebpf_jump_taken(insn, regs[insn.dst], operand))
-				pc = (uint32_t)ebpf_jump_target(insn, pc) - 1;
+				m->pc = (uint32_t)ebpf_jump_target(insn, m->pc) - 1;
 			break;
 		default:
 			load_store(insn, regs);
 		}
-		pc++;
+		m->pc++;
 	}
+}
+
+uint64_t ebpf_interp_run(const struct ebpf_code *code, uint64_t arg1, uint64_t arg2,
+			 const struct ebpf_env *env)
+{
+	struct machine m;
+
+	m.code = code;
+	m.env = env;
+	m.pc = 0;
+	m.depth = 0;
+	memset(m.regs, 0, sizeof(m.regs));
+	m.regs[1] = arg1;
+	m.regs[2] = arg2;
+	m.regs[EBPF_REG_FP] = (uintptr_t)m.stack[0] + EBPF_STACK_SIZE;
+	return run(&m);
 }

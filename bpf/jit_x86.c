@@ -413,7 +413,16 @@ static void emit_atomic(struct jit *j, struct ebpf_insn insn)
 	x86_rm(&j->out, wide, atomic_alu(insn.imm) * 8u + 1, src, base, insn.off);
 }
 
-static void emit_constant(struct jit *j, const struct ebpf_insn *insn)
+/* lea dst, [rip + distance to a function] */
+static void emit_function_address(struct jit *j, enum x86_reg dst, uint32_t target)
+{
+	x86_byte(&j->out, dst >= R8 ? 0x4c : 0x48);
+	x86_byte(&j->out, 0x8d);
+	x86_byte(&j->out, (uint8_t)((dst & 7) << 3 | 5));
+	x86_u32(&j->out, j->offsets[target] - (uint32_t)(j->out.len + 4));
+}
+
+static void emit_constant(struct jit *j, const struct ebpf_insn *insn, uint32_t pc)
 {
 	enum x86_reg dst = places[insn->dst];
 	/* meaningless for a plain constant, and not used then */
@@ -427,6 +436,9 @@ static void emit_constant(struct jit *j, const struct ebpf_insn *insn)
 		x86_rm(&j->out, true, 0x8b, dst, R12, slot + 8);
 		if (insn[1].imm)
 			x86_alu_imm(&j->out, true, X86_ADD, dst, insn[1].imm);
+		break;
+	case EBPF_LDDW_FUNC:
+		emit_function_address(j, dst, (uint32_t)ebpf_func_target(*insn, pc));
 		break;
 	default:
 		x86_mov_imm(&j->out, dst, ebpf_lddw_imm(insn));
@@ -519,20 +531,55 @@ static void emit_array_lookup(struct jit *j, uint32_t map)
 	x86_land(&j->out, done);
 }
 
+/*
+ * bpf_loop(): round, rounds, callback and its context are on the stack; r0 is the number of rounds
+ * that were begun.
+ */
+static void emit_loop(struct jit *j)
+{
+	enum { ROUND = 0, ROUNDS = 8, CALLBACK = 16, CTX = 24, ALL = 32 };
+	size_t done, again;
+
+	x86_alu_imm(&j->out, true, X86_SUB, RSP, ALL);
+	x86_rm(&j->out, false, 0xc7, RAX, RSP, ROUND);
+	x86_u32(&j->out, 0);
+	x86_rm(&j->out, false, 0x89, RDI, RSP, ROUNDS);
+	x86_rm(&j->out, true, 0x89, RSI, RSP, CALLBACK);
+	x86_rm(&j->out, true, 0x89, RDX, RSP, CTX);
+	again = j->out.len;
+	x86_rm(&j->out, false, 0x8b, RDI, RSP, ROUND);
+	x86_rm(&j->out, false, 0x3b, RDI, RSP, ROUNDS); /* cmp */
+	done = x86_jump_short(&j->out, X86_AE);
+	x86_rm(&j->out, true, 0x8b, RSI, RSP, CTX);
+	x86_rm(&j->out, false, 0xff, (enum x86_reg)2, RSP, CALLBACK); /* call */
+	x86_rm(&j->out, false, 0x83, (enum x86_reg)0, RSP, ROUND);    /* add 1 */
+	x86_byte(&j->out, 1);
+	x86_rr(&j->out, true, 0x85, RAX, RAX); /* test */
+	x86_byte(&j->out, 0x74);               /* je again */
+	x86_byte(&j->out, (uint8_t)(again - (j->out.len + 1)));
+	x86_land(&j->out, done);
+	x86_rm(&j->out, false, 0x8b, RAX, RSP, ROUND);
+	x86_alu_imm(&j->out, true, X86_ADD, RSP, ALL);
+}
+
 static void emit_call(struct jit *j, struct ebpf_insn insn, uint32_t pc)
 {
 	static const struct ebpf_call_note nothing = {-1, -1};
 	const struct ebpf_call_note *note = j->code->calls ? &j->code->calls[pc] : &nothing;
 
 	if (insn.src == EBPF_CALL_LOCAL) {
-		uint32_t target = (uint32_t)((int64_t)pc + 1 + insn.imm);
+		uint32_t target = (uint32_t)ebpf_func_target(insn, pc);
 
 		x86_byte(&j->out, 0xe8);
 		x86_u32(&j->out, j->offsets[target] - (uint32_t)(j->out.len + 4));
 		return;
 	}
+	if (insn.imm == BPF_FUNC_loop) {
+		emit_loop(j);
+		return;
+	}
 	if (insn.imm == BPF_FUNC_map_lookup_elem && note->map >= 0 &&
-	    ebpf_map_is_array(j->obj->maps[note->map].type)) {
+	    j->obj->maps[note->map].type == BPF_MAP_TYPE_ARRAY) {
 		if (note->key >= 0 && note->key < j->obj->maps[note->map].max_entries)
 			emit_known_lookup(j, (uint32_t)note->map, (uint32_t)note->key);
 		else
@@ -559,7 +606,7 @@ static void emit_insn(struct jit *j, uint32_t pc)
 		emit_alu(j, insn);
 		break;
 	case EBPF_LD:
-		emit_constant(j, &j->code->insns[pc]);
+		emit_constant(j, &j->code->insns[pc], pc);
 		break;
 	case EBPF_LDX:
 		emit_load(j, insn);
@@ -610,8 +657,8 @@ static void survey(struct jit *j)
 	for (pc = 0; pc < j->code->count; pc++) {
 		struct ebpf_insn insn = j->code->insns[pc];
 
-		if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL)
-			j->function_of[(int64_t)pc + 1 + insn.imm] = 1;
+		if (ebpf_is_func(insn))
+			j->function_of[ebpf_func_target(insn, pc)] = 1;
 	}
 	for (pc = 0; pc < j->code->count; pc++) {
 		struct ebpf_insn insn = j->code->insns[pc];

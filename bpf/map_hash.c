@@ -173,7 +173,7 @@ int map_hash_update_locked(struct ebpf_map *map, const void *key, const void *va
 	if (index == NO_NODE)
 		return -E2BIG;
 	/* the value may be an entry's own memory */
-	memmove(node_value(map, node_at(map, index)), value, map->def->value_size);
+	memmove(node_value(map, node_at(map, index)), value, map->value_size);
 	return 0;
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "bpf/map.h"
+#include "bpf/ring.h"
 
 #include <stdatomic.h>
 
 #define MAP_PREFIX_MAX 256 /* bits of an LPM key */
+#define MAP_INNER_MAX 1024 /* maps that are made for one map of maps, in its life */
 
 struct map_node {
 	uint32_t next; /* in its bucket or in the free list */
@@ -16,8 +18,15 @@ enum map_use { MAP_FREE = 0, MAP_USED, MAP_REFERENCED /* since the hand of the c
 
 struct ebpf_map {
 	const struct ebpf_map_def *def;
-	uint32_t stride;  /* arrays: between values; others: between nodes */
-	uint8_t *storage; /* arrays: values; others: node, key, value (each rounded up to 8) */
+	uint32_t value_size; /* of what is kept: the definition's, or that of an address */
+	uint32_t stride;     /* arrays: between values; others: between nodes */
+	uint32_t copies;     /* per-CPU arrays: of all values; else 1 */
+	uint8_t *storage;    /* arrays: values; others: node, key, value (each rounded up to 8) */
+	struct ebpf_ring ring;
+
+	/* maps of maps: those made for them, living or not, destroyed with the outer one */
+	struct ebpf_map **made;
+	uint32_t made_count;
 
 	/* all but arrays; guarded by lock, which is held for one operation */
 	atomic_flag lock;

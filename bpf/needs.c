@@ -46,6 +46,11 @@ static void forward(struct ebpf_insn insn, struct vneed *n)
 		dst_ptr = dst_stack = false;
 		break;
 	case EBPF_LD:
+		if (ebpf_is_classic(insn)) {
+			n->pointer &= (uint16_t)~SCRATCH_REGS;
+			n->stack &= (uint16_t)~SCRATCH_REGS;
+			return;
+		}
 		dst_ptr = insn.src != EBPF_LDDW_IMM;
 		dst_stack = false;
 		break;
@@ -98,10 +103,12 @@ static unsigned int successors(const struct ebpf_insn *insns, uint32_t pc, uint3
 static void enter_callee(struct verifier *v, uint32_t pc, const struct vneed *at, bool *seen,
 			 bool *changed)
 {
-	uint32_t target = (uint32_t)((int64_t)pc + 1 + v->insns[pc].imm);
+	uint32_t target = (uint32_t)ebpf_func_target(v->insns[pc], pc);
 	struct vneed entry = {.pointer = (at->pointer & ARG_REGS) | REG(EBPF_REG_FP),
 			      .stack = (at->stack & ARG_REGS) | REG(EBPF_REG_FP)};
 
+	if (!ebpf_is_call(v->insns[pc])) /* a callback gets a number and its context */
+		entry.pointer = entry.stack = REG(2) | REG(EBPF_REG_FP);
 	*changed |= join_forward(&v->needs[target], &entry, &seen[target]);
 }
 
@@ -123,7 +130,7 @@ static void forward_pass(struct verifier *v, bool *seen)
 
 			if (!seen[pc])
 				continue;
-			if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL)
+			if (ebpf_is_func(insn))
 				enter_callee(v, pc, &after, seen, &changed);
 			forward(insn, &after);
 			n = successors(v->insns, pc, next);
@@ -217,6 +224,13 @@ static void backward(struct ebpf_insn insn, const struct vneed *before, uint16_t
 		backward_alu(insn, before, live, exact);
 		break;
 	case EBPF_LD:
+		if (ebpf_is_classic(insn)) {
+			*live = (*live & (uint16_t)~SCRATCH_REGS) | REG(6);
+			*exact = (*exact & (uint16_t)~SCRATCH_REGS) | REG(6);
+			if (EBPF_MODE(insn.code) == EBPF_IND)
+				*live |= REG(insn.src);
+			break;
+		}
 		*live &= (uint16_t)~REG(insn.dst);
 		*exact &= (uint16_t)~REG(insn.dst);
 		break;

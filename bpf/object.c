@@ -3,6 +3,7 @@
 #include "bpf/object.h"
 #include "bpf/disasm.h"
 #include "bpf/jit.h"
+#include "bpf/trace.h"
 #include "bpf/verify.h"
 
 #include <errno.h>
@@ -63,6 +64,29 @@ int ebpf_object_verify(struct ebpf_object *obj, char *log, size_t log_size)
 	return 0;
 }
 
+const struct ebpf_refusal *ebpf_object_refusal(const struct ebpf_object *obj)
+{
+	uint32_t i;
+
+	for (i = 0; i < obj->prog_count; i++)
+		if (obj->progs[i].refusal)
+			return obj->progs[i].refusal;
+	return NULL;
+}
+
+static bool is_runnable(const struct ebpf_object *obj)
+{
+	uint32_t i;
+
+	for (i = 0; i < obj->prog_count; i++)
+		if (!obj->progs[i].type->runnable)
+			return false;
+	for (i = 0; i < obj->map_count; i++)
+		if (!ebpf_map_kind_find(obj->maps[i].type)->runnable)
+			return false;
+	return true;
+}
+
 static int compile_all(struct ebpf_object *obj)
 {
 	uint32_t i;
@@ -79,15 +103,13 @@ static int compile_all(struct ebpf_object *obj)
 int ebpf_object_prepare(struct ebpf_object *obj, enum ebpf_engine engine)
 {
 	int err = -ENOTSUP;
-	uint32_t i;
 
 	if (!obj->verified)
 		return -EACCES;
 	if (obj->prepared)
 		return -EALREADY;
-	for (i = 0; i < obj->prog_count; i++)
-		if (!obj->progs[i].type->runnable)
-			return -ENOTSUP;
+	if (!is_runnable(obj))
+		return -ENOTSUP;
 	if (engine != EBPF_ENGINE_INTERPRETER)
 		err = compile_all(obj);
 	if (err && (err != -ENOTSUP || engine == EBPF_ENGINE_COMPILER))
@@ -131,6 +153,15 @@ struct ebpf_object *ebpf_object_ref(struct ebpf_object *obj)
 	return obj;
 }
 
+void ebpf_code_finish(struct ebpf_code *code)
+{
+	ebpf_jit_free(code);
+	free(code->insns);
+	free(code->lines);
+	free(code->calls);
+	free(code->refusal);
+}
+
 void ebpf_object_unref(struct ebpf_object *obj)
 {
 	uint32_t i;
@@ -138,14 +169,10 @@ void ebpf_object_unref(struct ebpf_object *obj)
 	/* acq_rel: everything done with other references happened before the destruction */
 	if (!obj || atomic_fetch_sub_explicit(&obj->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	for (i = 0; i < obj->prog_count; i++) {
-		ebpf_jit_free(&obj->progs[i]);
-		free(obj->progs[i].insns);
-		free(obj->progs[i].lines);
-		free(obj->progs[i].calls);
-	}
+	for (i = 0; i < obj->prog_count; i++)
+		ebpf_code_finish(&obj->progs[i]);
 	for (i = 0; i < obj->map_count; i++)
-		free(obj->maps[i].initial);
+		ebpf_map_def_finish(&obj->maps[i]);
 	for (i = 0; i < obj->line_count; i++) {
 		free(obj->lines[i].file);
 		free(obj->lines[i].text);
@@ -194,6 +221,13 @@ uint64_t ebpf_object_prog_cost(const struct ebpf_object *obj, const char *name)
 	return code ? code->cost : 0;
 }
 
+bool ebpf_object_prog_writes_packet(const struct ebpf_object *obj, const char *name)
+{
+	const struct ebpf_code *code = ebpf_object_find(obj, name);
+
+	return code && code->writes_packet;
+}
+
 const char *ebpf_object_engine(const struct ebpf_object *obj)
 {
 	return obj->engine;
@@ -202,6 +236,55 @@ const char *ebpf_object_engine(const struct ebpf_object *obj)
 static uint64_t interpret(uint64_t ctx, const struct ebpf_env *env, const struct ebpf_prog *prog)
 {
 	return ebpf_interp_run(prog->code, ctx, 0, env);
+}
+
+static bool prints(const struct ebpf_object *obj)
+{
+	uint32_t i, pc;
+
+	for (i = 0; i < obj->prog_count; i++)
+		for (pc = 0; pc < obj->progs[i].count; pc++)
+			if (ebpf_is_call(obj->progs[i].insns[pc]) &&
+			    obj->progs[i].insns[pc].src == EBPF_CALL_HELPER &&
+			    obj->progs[i].insns[pc].imm == BPF_FUNC_trace_printk)
+				return true;
+	return false;
+}
+
+/* Arrays of maps as their definitions say; all maps are there. */
+static int set_inner_maps(struct ebpf_instance *inst)
+{
+	uint32_t i, j;
+	int err = 0;
+
+	for (i = 0; i < inst->obj->map_count; i++) {
+		const struct ebpf_map_def *def = &inst->obj->maps[i];
+
+		for (j = 0; def->initial_maps && j < def->max_entries && !err; j++)
+			if (def->initial_maps[j] >= 0)
+				err = ebpf_map_inner_set(inst->env.slot[i].map, j,
+							 inst->env.slot[def->initial_maps[j]].map);
+	}
+	return err;
+}
+
+static int make_env(struct ebpf_instance *inst)
+{
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < inst->obj->map_count; i++) {
+		err = ebpf_map_create(&inst->obj->maps[i], &inst->env.slot[i].map);
+		if (err)
+			return err;
+		inst->env.slot[i].values = ebpf_map_values(inst->env.slot[i].map);
+	}
+	if (prints(inst->obj)) {
+		inst->env.trace = ebpf_trace_create();
+		if (!inst->env.trace)
+			return -ENOMEM;
+	}
+	return set_inner_maps(inst);
 }
 
 int ebpf_instance_create(struct ebpf_object *obj, struct ebpf_instance **ret_inst)
@@ -216,13 +299,10 @@ int ebpf_instance_create(struct ebpf_object *obj, struct ebpf_instance **ret_ins
 	if (!inst)
 		return -ENOMEM;
 	inst->obj = ebpf_object_ref(obj);
-	for (i = 0; i < obj->map_count; i++) {
-		err = ebpf_map_create(&obj->maps[i], &inst->env.slot[i].map);
-		if (err) {
-			ebpf_instance_destroy(inst);
-			return err;
-		}
-		inst->env.slot[i].values = ebpf_map_values(inst->env.slot[i].map);
+	err = make_env(inst);
+	if (err) {
+		ebpf_instance_destroy(inst);
+		return err;
 	}
 	for (i = 0; i < obj->prog_count; i++)
 		inst->progs[i] = (struct ebpf_prog){
@@ -242,8 +322,26 @@ void ebpf_instance_destroy(struct ebpf_instance *inst)
 		return;
 	for (i = 0; i < inst->obj->map_count; i++)
 		ebpf_map_destroy(inst->env.slot[i].map);
+	ebpf_trace_destroy(inst->env.trace);
 	ebpf_object_unref(inst->obj);
 	free(inst);
+}
+
+void ebpf_instance_set_host(struct ebpf_instance *inst, const struct ebpf_host *host)
+{
+	inst->env.host = *host;
+}
+
+int64_t ebpf_instance_trace(struct ebpf_instance *inst, char *buf, size_t size, uint64_t *ret_lost)
+{
+	struct ebpf_ring *ring;
+
+	if (!inst->env.trace)
+		return -ENOENT;
+	ring = &inst->env.trace->ring;
+	if (ret_lost)
+		*ret_lost = atomic_load_explicit(&ring->lost, memory_order_relaxed);
+	return ebpf_ring_take(ring, buf, size);
 }
 
 const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, const char *name)
@@ -268,15 +366,16 @@ struct ebpf_map *ebpf_instance_map_at(const struct ebpf_instance *inst, uint32_t
 	return index < inst->obj->map_count ? inst->env.slot[index].map : NULL;
 }
 
-/* Does it call only helpers that are there? */
-static bool calls_are_known(const struct ebpf_insn *insns, size_t count)
+/* Is all of it there to be run? */
+static bool can_be_trusted(const struct ebpf_insn *insns, size_t count)
 {
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		if (ebpf_is_call(insns[i]) && insns[i].src == EBPF_CALL_HELPER &&
-		    (insns[i].imm <= 0 || insns[i].imm >= EBPF_HELPERS ||
-		     !ebpf_helpers[insns[i].imm].fn))
+		if (ebpf_is_classic(insns[i]) ||
+		    (ebpf_is_call(insns[i]) && insns[i].src == EBPF_CALL_HELPER &&
+		     (insns[i].imm <= 0 || insns[i].imm >= EBPF_HELPERS ||
+		      !ebpf_helpers[insns[i].imm].fn)))
 			return false;
 	return true;
 }
@@ -296,7 +395,7 @@ int ebpf_run_trusted(const void *insns, size_t count, enum ebpf_engine engine, v
 		return -ENOMEM;
 	memcpy(code.insns, insns, count * sizeof(*code.insns));
 	err = ebpf_insns_check(code.insns, count, &index, &reason);
-	if (!err && !calls_are_known(code.insns, count))
+	if (!err && !can_be_trusted(code.insns, count))
 		err = -EINVAL;
 	if (!err && engine != EBPF_ENGINE_INTERPRETER)
 		err = ebpf_jit_compile(&obj, &code);

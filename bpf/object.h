@@ -31,6 +31,12 @@ struct ebpf_object {
 	const char *engine;
 };
 
+/* Frees what a program owns. */
+void ebpf_code_finish(struct ebpf_code *code);
+
+/* Notes that a program was refused as a whole. */
+void ebpf_refuse(struct ebpf_code *code, const char *reason, const char *cure);
+
 /* Program by section or function name, or NULL. */
 const struct ebpf_code *ebpf_object_find(const struct ebpf_object *obj, const char *name);
 

@@ -1,56 +1,34 @@
 /* The platform table's rows, and the helpers behind them. */
 #include "bpf/platform.h"
+#include "bpf/helpers.h"
 #include "bpf/map.h"
 #include "leat/abi/filter.h"
+#include "leat/abi/policy.h"
 
+#include <errno.h>
 #include <string.h>
-#include <time.h>
 
-#define UNUSED __attribute__((unused))
-#define HELPER_ARGS(a, b, c, d, e)                                                                 \
-	(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,                               \
-	 const struct ebpf_env *env UNUSED)
+static const struct ebpf_map_kind map_kinds[] = {
+	{BPF_MAP_TYPE_HASH, ROLE_PLAIN, true},
+	{BPF_MAP_TYPE_ARRAY, ROLE_PLAIN, true},
+	{BPF_MAP_TYPE_PERCPU_ARRAY, ROLE_PLAIN, true},
+	{BPF_MAP_TYPE_LRU_HASH, ROLE_PLAIN, true},
+	{BPF_MAP_TYPE_LPM_TRIE, ROLE_PLAIN, true},
+	{BPF_MAP_TYPE_ARRAY_OF_MAPS, ROLE_OF_MAPS, true},
+	{BPF_MAP_TYPE_HASH_OF_MAPS, ROLE_OF_MAPS, true},
+	{BPF_MAP_TYPE_RINGBUF, ROLE_RING, true},
+	{BPF_MAP_TYPE_DEVMAP, ROLE_HANDLES, true},
+	{BPF_MAP_TYPE_XSKMAP, ROLE_HANDLES, false},
+};
 
-static void *pointer(uint64_t address)
+const struct ebpf_map_kind *ebpf_map_kind_find(uint32_t type)
 {
-	return (void *)(uintptr_t)address;
-}
+	size_t i;
 
-static uint64_t helper_map_lookup HELPER_ARGS(map, key, c UNUSED, d UNUSED, e UNUSED)
-{
-	return (uintptr_t)ebpf_map_find(pointer(map), pointer(key));
-}
-
-static uint64_t helper_map_update HELPER_ARGS(map, key, value, flags, e UNUSED)
-{
-	return (uint64_t)(int64_t)ebpf_map_update(pointer(map), pointer(key), pointer(value),
-						  flags);
-}
-
-static uint64_t helper_map_delete HELPER_ARGS(map, key, c UNUSED, d UNUSED, e UNUSED)
-{
-	return (uint64_t)(int64_t)ebpf_map_delete(pointer(map), pointer(key));
-}
-
-static uint64_t helper_ktime_get_ns HELPER_ARGS(a UNUSED, b UNUSED, c UNUSED, d UNUSED, e UNUSED)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* Not for secrets: a per-thread xorshift, as good as filters need for sampling. */
-static uint64_t helper_get_prandom_u32 HELPER_ARGS(a UNUSED, b UNUSED, c UNUSED, d UNUSED, e UNUSED)
-{
-	static _Thread_local uint64_t state;
-
-	if (!state)
-		state = ((uintptr_t)&state ^ helper_ktime_get_ns(0, 0, 0, 0, 0, NULL)) | 1;
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 32);
+	for (i = 0; i < sizeof(map_kinds) / sizeof(map_kinds[0]); i++)
+		if (map_kinds[i].type == type)
+			return &map_kinds[i];
+	return NULL;
 }
 
 /* Rows without fn belong to Linux's kinds of program, which are verified here but do not run here.
@@ -58,40 +36,143 @@ static uint64_t helper_get_prandom_u32 HELPER_ARGS(a UNUSED, b UNUSED, c UNUSED,
 #define HELPER(name_, ...) [BPF_FUNC_##name_] = {.name = #name_, __VA_ARGS__}
 #define ARGS(...) .args = {__VA_ARGS__}
 
-const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
-	HELPER(map_lookup_elem, .fn = helper_map_lookup, .ret = RET_VALUE_OR_NULL,
-	       ARGS(ARG_MAP, ARG_KEY)),
-	HELPER(map_update_elem, .fn = helper_map_update, .changes_map = true,
-	       ARGS(ARG_MAP, ARG_KEY, ARG_VALUE, ARG_SCALAR)),
-	HELPER(map_delete_elem, .fn = helper_map_delete, .changes_map = true,
-	       ARGS(ARG_MAP, ARG_KEY)),
-	HELPER(ktime_get_ns, .fn = helper_ktime_get_ns),
-	HELPER(get_prandom_u32, .fn = helper_get_prandom_u32),
+#define OWN(name_, ...) [LEAT_FUNC_##name_] = {.name = "leat_" #name_, __VA_ARGS__}
+#define RETURNS(min, max) .rmin = (min), .rmax = (max)
+#define SOCKS (1 << OBJECT_SOCK_COMMON | 1 << OBJECT_SOCK | 1 << OBJECT_TCP_SOCK)
 
-	HELPER(trace_printk, ARGS(ARG_MEM, ARG_SIZE, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR)),
-	HELPER(get_smp_processor_id),
-	HELPER(skb_store_bytes, .moves_packet = true,
-	       ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM, ARG_SIZE, ARG_SCALAR)),
-	HELPER(l3_csum_replace, .moves_packet = true,
+const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
+	HELPER(map_lookup_elem, .fn = ebpf_helper_map_lookup, .ret = RET_VALUE_OR_NULL,
+	       .map_roles = ROLE_PLAIN | ROLE_OF_MAPS, ARGS(ARG_MAP, ARG_KEY)),
+	HELPER(map_update_elem, .fn = ebpf_helper_map_update, .changes_map = true,
+	       .map_roles = ROLE_PLAIN, ARGS(ARG_MAP, ARG_KEY, ARG_VALUE, ARG_SCALAR)),
+	HELPER(map_delete_elem, .fn = ebpf_helper_map_delete, .changes_map = true,
+	       .map_roles = ROLE_PLAIN, ARGS(ARG_MAP, ARG_KEY)),
+	HELPER(ktime_get_ns, .fn = ebpf_helper_ktime_get_ns),
+	HELPER(get_prandom_u32, .fn = ebpf_helper_get_prandom_u32),
+	HELPER(get_smp_processor_id, .fn = ebpf_helper_get_smp_processor_id),
+	HELPER(trace_printk, .fn = ebpf_helper_trace_printk,
+	       ARGS(ARG_MEM, ARG_SIZE, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR)),
+	HELPER(loop, ARGS(ARG_COUNT, ARG_CALLBACK, ARG_CALLBACK_CTX, ARG_ZERO)),
+	HELPER(ringbuf_output, .fn = ebpf_helper_ring_output, .map_roles = ROLE_RING,
+	       ARGS(ARG_MAP, ARG_MEM, ARG_SIZE_OR_ZERO, ARG_SCALAR)),
+	HELPER(ringbuf_reserve, .fn = ebpf_helper_ring_reserve, .map_roles = ROLE_RING,
+	       .ret = RET_RECORD_OR_NULL, .acquires = true,
+	       ARGS(ARG_MAP, ARG_RECORD_SIZE, ARG_ZERO)),
+	HELPER(ringbuf_submit, .fn = ebpf_helper_ring_submit, .releases = true,
+	       ARGS(ARG_RECORD, ARG_SCALAR)),
+	HELPER(ringbuf_discard, .fn = ebpf_helper_ring_discard, .releases = true,
+	       ARGS(ARG_RECORD, ARG_SCALAR)),
+	HELPER(ringbuf_query, .fn = ebpf_helper_ring_query, .map_roles = ROLE_RING,
+	       ARGS(ARG_MAP, ARG_SCALAR)),
+
+	/* packets: run here on a struct leat_pkt_ctx */
+	HELPER(skb_load_bytes, .fn = ebpf_helper_load_bytes, RETURNS(-EFAULT, 0),
+	       ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM_OUT, ARG_SIZE)),
+	HELPER(skb_store_bytes, .fn = ebpf_helper_store_bytes, .moves_packet = true,
+	       .writes_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM, ARG_SIZE, ARG_SCALAR)),
+	HELPER(l3_csum_replace, .fn = ebpf_helper_l3_csum_replace, .moves_packet = true,
+	       .writes_packet = true,
 	       ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR)),
-	HELPER(l4_csum_replace, .moves_packet = true,
+	HELPER(l4_csum_replace, .fn = ebpf_helper_l4_csum_replace, .moves_packet = true,
+	       .writes_packet = true,
 	       ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR)),
+	HELPER(csum_diff, .fn = ebpf_helper_csum_diff,
+	       ARGS(ARG_MEM_OR_NULL, ARG_SIZE_OR_ZERO, ARG_MEM_OR_NULL, ARG_SIZE_OR_ZERO,
+		    ARG_SCALAR)),
+	HELPER(xdp_adjust_head, .fn = ebpf_helper_adjust_head, .moves_packet = true,
+	       .writes_packet = true, ARGS(ARG_CTX, ARG_SCALAR)),
+	HELPER(xdp_adjust_tail, .fn = ebpf_helper_adjust_tail, .moves_packet = true,
+	       .writes_packet = true, ARGS(ARG_CTX, ARG_SCALAR)),
+
+	/* Leat's own */
+	OWN(redirect, .fn = ebpf_helper_redirect, .map_roles = ROLE_HANDLES,
+	    RETURNS(LEAT_DROP, LEAT_REDIRECT), ARGS(ARG_CTX, ARG_MAP, ARG_INDEX)),
+	OWN(bucket_take, .fn = ebpf_helper_bucket_take, RETURNS(0, 1),
+	    ARGS(ARG_BUCKET, ARG_SCALAR, ARG_SCALAR)),
+	OWN(tag_lookup, .fn = ebpf_helper_tag_lookup, RETURNS(-ENOENT, UINT32_MAX),
+	    ARGS(ARG_SCALAR)),
+
+	/* only for Linux to run */
 	HELPER(clone_redirect, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(get_cgroup_classid, ARGS(ARG_CTX)),
 	HELPER(skb_vlan_push, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(skb_vlan_pop, .moves_packet = true, ARGS(ARG_CTX)),
 	HELPER(redirect, ARGS(ARG_SCALAR, ARG_SCALAR)),
-	HELPER(skb_load_bytes, ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM_OUT, ARG_SIZE)),
-	HELPER(csum_diff, ARGS(ARG_MEM, ARG_SIZE_OR_ZERO, ARG_MEM, ARG_SIZE_OR_ZERO, ARG_SCALAR)),
+	HELPER(redirect_map, .map_roles = ROLE_HANDLES, ARGS(ARG_MAP, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(skb_change_proto, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(get_hash_recalc, ARGS(ARG_CTX)),
 	HELPER(skb_change_tail, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(skb_pull_data, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR)),
 	HELPER(csum_update, ARGS(ARG_CTX, ARG_SCALAR)),
 	HELPER(skb_change_head, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
-	HELPER(xdp_adjust_head, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR)),
-	HELPER(xdp_adjust_tail, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR)),
+	HELPER(xdp_adjust_meta, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR)),
 	HELPER(fib_lookup, ARGS(ARG_CTX, ARG_MEM, ARG_SIZE, ARG_SCALAR)),
+	HELPER(sk_lookup_tcp, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_SOCK, .acquires = true,
+	       ARGS(ARG_CTX, ARG_MEM, ARG_SIZE, ARG_SCALAR, ARG_SCALAR)),
+	HELPER(sk_lookup_udp, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_SOCK, .acquires = true,
+	       ARGS(ARG_CTX, ARG_MEM, ARG_SIZE, ARG_SCALAR, ARG_SCALAR)),
+	HELPER(skc_lookup_tcp, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_SOCK_COMMON,
+	       .acquires = true, ARGS(ARG_CTX, ARG_MEM, ARG_SIZE, ARG_SCALAR, ARG_SCALAR)),
+	HELPER(sk_release, .releases = true, .takes = SOCKS, ARGS(ARG_OBJECT)),
+	HELPER(sk_fullsock, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_SOCK, .takes = SOCKS,
+	       ARGS(ARG_OBJECT)),
+	HELPER(tcp_sock, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_TCP_SOCK, .takes = SOCKS,
+	       ARGS(ARG_OBJECT)),
+	HELPER(get_listener_sock, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_SOCK,
+	       .outlives = true, .takes = SOCKS, ARGS(ARG_OBJECT)),
+};
+
+#define PART(type, member)                                                                         \
+	{                                                                                          \
+		.off = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)   \
+	}
+
+static const struct ebpf_ctx_field sock_common_fields[] = {
+	PART(bpf_sock, family),     PART(bpf_sock, src_ip4),    PART(bpf_sock, src_ip6[0]),
+	PART(bpf_sock, src_ip6[1]), PART(bpf_sock, src_ip6[2]), PART(bpf_sock, src_ip6[3]),
+	PART(bpf_sock, src_port),   PART(bpf_sock, dst_port),   PART(bpf_sock, dst_ip4),
+	PART(bpf_sock, dst_ip6[0]), PART(bpf_sock, dst_ip6[1]), PART(bpf_sock, dst_ip6[2]),
+	PART(bpf_sock, dst_ip6[3]), PART(bpf_sock, state),      {0},
+};
+
+static const struct ebpf_ctx_field sock_fields[] = {
+	PART(bpf_sock, bound_dev_if),
+	PART(bpf_sock, family),
+	PART(bpf_sock, type),
+	PART(bpf_sock, protocol),
+	PART(bpf_sock, mark),
+	PART(bpf_sock, priority),
+	PART(bpf_sock, src_ip4),
+	PART(bpf_sock, src_ip6[0]),
+	PART(bpf_sock, src_ip6[1]),
+	PART(bpf_sock, src_ip6[2]),
+	PART(bpf_sock, src_ip6[3]),
+	PART(bpf_sock, src_port),
+	PART(bpf_sock, dst_port),
+	PART(bpf_sock, dst_ip4),
+	PART(bpf_sock, dst_ip6[0]),
+	PART(bpf_sock, dst_ip6[1]),
+	PART(bpf_sock, dst_ip6[2]),
+	PART(bpf_sock, dst_ip6[3]),
+	PART(bpf_sock, state),
+	PART(bpf_sock, rx_queue_mapping),
+	{0},
+};
+
+static const struct ebpf_ctx_field tcp_sock_fields[] = {
+	PART(bpf_tcp_sock, snd_cwnd),      PART(bpf_tcp_sock, srtt_us),
+	PART(bpf_tcp_sock, rtt_min),       PART(bpf_tcp_sock, snd_ssthresh),
+	PART(bpf_tcp_sock, rcv_nxt),       PART(bpf_tcp_sock, snd_nxt),
+	PART(bpf_tcp_sock, snd_una),       PART(bpf_tcp_sock, mss_cache),
+	PART(bpf_tcp_sock, packets_out),   PART(bpf_tcp_sock, retrans_out),
+	PART(bpf_tcp_sock, total_retrans), PART(bpf_tcp_sock, bytes_received),
+	PART(bpf_tcp_sock, bytes_acked),   {0},
+};
+
+const struct ebpf_ctx_field *const ebpf_object_fields[OBJECT_KINDS] = {
+	[OBJECT_SOCK_COMMON] = sock_common_fields,
+	[OBJECT_SOCK] = sock_fields,
+	[OBJECT_TCP_SOCK] = tcp_sock_fields,
 };
 
 #define FIELD(member, kind)                                                                        \
@@ -101,15 +182,65 @@ const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
 	}
 
 static const struct ebpf_ctx_field leat_pkt_fields[] = {
-	FIELD(data, FIELD_PKT),     FIELD(data_end, FIELD_PKT_END),   FIELD(now_ns, FIELD_SCALAR),
-	FIELD(len, FIELD_SCALAR),   FIELD(instance, FIELD_SCALAR),    FIELD(tenant, FIELD_SCALAR),
-	FIELD(port, FIELD_SCALAR),  FIELD(peer_tenant, FIELD_SCALAR), FIELD(gso_size, FIELD_SCALAR),
-	FIELD(flags, FIELD_SCALAR), FIELD(tag, FIELD_SCALAR),         {0},
+	FIELD(data, FIELD_PKT),        FIELD(data_end, FIELD_PKT_END),
+	FIELD(now_ns, FIELD_SCALAR),   FIELD(len, FIELD_SCALAR),
+	FIELD(instance, FIELD_SCALAR), FIELD(tenant, FIELD_SCALAR),
+	FIELD(port, FIELD_SCALAR),     FIELD(peer_tenant, FIELD_SCALAR),
+	FIELD(gso_size, FIELD_SCALAR), FIELD(flags, FIELD_SCALAR),
+	FIELD(tag, FIELD_SCALAR),      FIELD(peer_tag, FIELD_SCALAR),
+	FIELD(headroom, FIELD_SCALAR), {0},
 };
 
 static const uint8_t leat_pkt_helpers[] = {
-	BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem,
-	BPF_FUNC_ktime_get_ns,    BPF_FUNC_get_prandom_u32, 0,
+	BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem,
+	BPF_FUNC_map_delete_elem, BPF_FUNC_ktime_get_ns,
+	BPF_FUNC_get_prandom_u32, BPF_FUNC_get_smp_processor_id,
+	BPF_FUNC_trace_printk,    BPF_FUNC_loop,
+	BPF_FUNC_ringbuf_output,  BPF_FUNC_ringbuf_reserve,
+	BPF_FUNC_ringbuf_submit,  BPF_FUNC_ringbuf_discard,
+	BPF_FUNC_ringbuf_query,   BPF_FUNC_skb_load_bytes,
+	BPF_FUNC_skb_store_bytes, BPF_FUNC_l3_csum_replace,
+	BPF_FUNC_l4_csum_replace, BPF_FUNC_csum_diff,
+	BPF_FUNC_xdp_adjust_head, BPF_FUNC_xdp_adjust_tail,
+	LEAT_FUNC_redirect,       LEAT_FUNC_bucket_take,
+	LEAT_FUNC_tag_lookup,     0,
+};
+
+#define SCHED(member)                                                                              \
+	{                                                                                          \
+		.off = offsetof(struct leat_sched_ctx, member),                                    \
+		.size = sizeof(((struct leat_sched_ctx *)0)->member)                               \
+	}
+
+static const struct ebpf_ctx_field leat_sched_fields[] = {
+	SCHED(now_ns),        SCHED(delay_ns),
+	SCHED(ran_ns),        SCHED(quantum_ns),
+	SCHED(idle_cores),    SCHED(allowed_cores),
+	SCHED(hook),          SCHED(instance),
+	SCHED(tenant),        SCHED(tag),
+	SCHED(vcpu),          SCHED(last_core),
+	SCHED(waker),         SCHED(core),
+	SCHED(granted),       SCHED(waiting),
+	SCHED(busy_permille), SCHED(crowded_permille),
+	SCHED(nr_cores),      {0},
+};
+
+static const uint8_t leat_sched_helpers[] = {
+	BPF_FUNC_map_lookup_elem,
+	BPF_FUNC_map_update_elem,
+	BPF_FUNC_map_delete_elem,
+	BPF_FUNC_ktime_get_ns,
+	BPF_FUNC_get_prandom_u32,
+	BPF_FUNC_get_smp_processor_id,
+	BPF_FUNC_trace_printk,
+	BPF_FUNC_loop,
+	BPF_FUNC_ringbuf_output,
+	BPF_FUNC_ringbuf_reserve,
+	BPF_FUNC_ringbuf_submit,
+	BPF_FUNC_ringbuf_discard,
+	BPF_FUNC_ringbuf_query,
+	LEAT_FUNC_bucket_take,
+	0,
 };
 
 /* Linux's contexts, as its verifier lets programs see them. */
@@ -164,23 +295,31 @@ static const struct ebpf_ctx_field tc_fields[] = {
 	SKB(data, .kind = FIELD_PKT),
 	SKB(data_end, .kind = FIELD_PKT_END),
 	SKB(napi_id),
+	SKB(data_meta, .kind = FIELD_META),
 	SKB(tstamp, .writable = true),
 	SKB(wire_len),
 	SKB(gso_segs),
 	SKB(gso_size),
+	SKB(hwtstamp),
 	{0},
 };
 
 static const struct ebpf_ctx_field xdp_fields[] = {
-	XDP(data, .kind = FIELD_PKT), XDP(data_end, .kind = FIELD_PKT_END),
-	XDP(ingress_ifindex),         XDP(rx_queue_index),
-	XDP(egress_ifindex),          {0},
+	XDP(data, .kind = FIELD_PKT),
+	XDP(data_end, .kind = FIELD_PKT_END),
+	XDP(data_meta, .kind = FIELD_META),
+	XDP(ingress_ifindex),
+	XDP(rx_queue_index),
+	XDP(egress_ifindex),
+	{0},
 };
 
 static const uint8_t socket_helpers[] = {
 	BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem,
 	BPF_FUNC_ktime_get_ns,    BPF_FUNC_get_prandom_u32, BPF_FUNC_get_smp_processor_id,
-	BPF_FUNC_trace_printk,    BPF_FUNC_skb_load_bytes,  0,
+	BPF_FUNC_trace_printk,    BPF_FUNC_skb_load_bytes,  BPF_FUNC_loop,
+	BPF_FUNC_ringbuf_output,  BPF_FUNC_ringbuf_reserve, BPF_FUNC_ringbuf_submit,
+	BPF_FUNC_ringbuf_discard, BPF_FUNC_ringbuf_query,   0,
 };
 
 static const uint8_t tc_helpers[] = {
@@ -208,6 +347,19 @@ static const uint8_t tc_helpers[] = {
 	BPF_FUNC_csum_update,
 	BPF_FUNC_skb_change_head,
 	BPF_FUNC_fib_lookup,
+	BPF_FUNC_loop,
+	BPF_FUNC_sk_lookup_tcp,
+	BPF_FUNC_sk_lookup_udp,
+	BPF_FUNC_skc_lookup_tcp,
+	BPF_FUNC_sk_release,
+	BPF_FUNC_sk_fullsock,
+	BPF_FUNC_tcp_sock,
+	BPF_FUNC_get_listener_sock,
+	BPF_FUNC_ringbuf_output,
+	BPF_FUNC_ringbuf_reserve,
+	BPF_FUNC_ringbuf_submit,
+	BPF_FUNC_ringbuf_discard,
+	BPF_FUNC_ringbuf_query,
 	0,
 };
 
@@ -223,7 +375,19 @@ static const uint8_t xdp_helpers[] = {
 	BPF_FUNC_redirect,
 	BPF_FUNC_xdp_adjust_head,
 	BPF_FUNC_xdp_adjust_tail,
+	BPF_FUNC_xdp_adjust_meta,
 	BPF_FUNC_fib_lookup,
+	BPF_FUNC_redirect_map,
+	BPF_FUNC_loop,
+	BPF_FUNC_sk_lookup_tcp,
+	BPF_FUNC_sk_lookup_udp,
+	BPF_FUNC_skc_lookup_tcp,
+	BPF_FUNC_sk_release,
+	BPF_FUNC_ringbuf_output,
+	BPF_FUNC_ringbuf_reserve,
+	BPF_FUNC_ringbuf_submit,
+	BPF_FUNC_ringbuf_discard,
+	BPF_FUNC_ringbuf_query,
 	0,
 };
 
@@ -237,19 +401,28 @@ static const struct ebpf_prog_type prog_types[] = {
 	 .fields = leat_pkt_fields,
 	 .helpers = leat_pkt_helpers,
 	 .cost_max = LEAT_COST_MAX,
+	 .packet_writable = true,
 	 .runnable = true},
 	{.section = LEAT_SEC_INGRESS,
 	 .fields = leat_pkt_fields,
 	 .helpers = leat_pkt_helpers,
 	 .cost_max = LEAT_COST_MAX,
+	 .packet_writable = true,
+	 .runnable = true},
+	{.section = LEAT_SEC_SCHED,
+	 .fields = leat_sched_fields,
+	 .helpers = leat_sched_helpers,
+	 .cost_max = LEAT_COST_MAX,
 	 .runnable = true},
 	{.section = "socket",
 	 .fields = socket_fields,
 	 .helpers = socket_helpers,
+	 .classic_loads = true,
 	 .cost_max = LINUX_COST_MAX},
 	{.section = "tc",
 	 .fields = tc_fields,
 	 .helpers = tc_helpers,
+	 .classic_loads = true,
 	 .packet_writable = true,
 	 .cost_max = LINUX_COST_MAX},
 	{.section = "xdp",

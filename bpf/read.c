@@ -18,8 +18,10 @@
 
 #define ELF_SIZE_MAX (16u << 20)
 #define LINES_MAX 65536
+#define MAPS_IN_MAP_MAX 65536 /* entries of an array of maps that may begin with some */
 
-#define R_BPF_64 1    /* a 64-bit constant: a map, or an address in a data section */
+#define R_BPF_64 1    /* a 64-bit constant: a map, an address in a data section, a function */
+#define R_BPF_ABS64 2 /* eight bytes of data */
 #define R_BPF_CALL 10 /* a call of a function in another section */
 
 struct section {
@@ -37,7 +39,8 @@ struct reader {
 	struct elf_view elf;
 	struct btf_view btf;
 	struct section sections[ELF_SECTIONS_MAX];
-	uint32_t maps_section; /* index of ".maps", 0 if there is none */
+	uint32_t maps_section;             /* index of ".maps", 0 if there is none */
+	uint32_t values_at[EBPF_MAPS_MAX]; /* maps of maps: where in their variable "values" is */
 	char *log;
 	size_t log_size;
 };
@@ -74,6 +77,41 @@ static int add_map(struct reader *r, const struct ebpf_map_def *def)
 	return 0;
 }
 
+static struct ebpf_map_def def_of(const char *name, const struct btf_sizes *sizes)
+{
+	struct ebpf_map_def def = {
+		.type = sizes->type,
+		.key_size = sizes->key_size,
+		.value_size = sizes->value_size,
+		.max_entries = sizes->max_entries,
+		.read_only = sizes->flags & BPF_F_RDONLY_PROG,
+		.write_only = sizes->flags & BPF_F_WRONLY_PROG,
+	};
+
+	snprintf(def.name, sizeof(def.name), "%s", name);
+	return def;
+}
+
+/* A map of maps: its inner definition, and room for the maps that it begins with. */
+static int add_inner(struct ebpf_map_def *def, const struct btf_map *map)
+{
+	uint32_t i;
+
+	def->inner = malloc(sizeof(*def->inner));
+	if (!def->inner)
+		return -ENOMEM;
+	*def->inner = def_of("", &map->inner);
+	def->value_size = 4; /* which objects leave out beside "values" */
+	if (def->type != BPF_MAP_TYPE_ARRAY_OF_MAPS || def->max_entries > MAPS_IN_MAP_MAX)
+		return 0;
+	def->initial_maps = malloc(def->max_entries * sizeof(*def->initial_maps) + 1);
+	if (!def->initial_maps)
+		return -ENOMEM;
+	for (i = 0; i < def->max_entries; i++)
+		def->initial_maps[i] = -1;
+	return 0;
+}
+
 static int read_maps(struct reader *r)
 {
 	struct ebpf_map_def def;
@@ -82,17 +120,16 @@ static int read_maps(struct reader *r)
 	int found;
 
 	for (i = 0; (found = btf_map_at(&r->btf, i, &map)) > 0; i++) {
-		def = (struct ebpf_map_def){
-			.type = map.type,
-			.key_size = map.key_size,
-			.value_size = map.value_size,
-			.max_entries = map.max_entries,
-			.read_only = map.flags & BPF_F_RDONLY_PROG,
-		};
-		snprintf(def.name, sizeof(def.name), "%s", map.name);
-		found = add_map(r, &def);
-		if (found)
+		def = def_of(map.name, &map.is);
+		if (i < EBPF_MAPS_MAX)
+			r->values_at[i] = map.values_offset;
+		found = map.has_inner ? add_inner(&def, &map) : 0;
+		if (!found)
+			found = add_map(r, &def);
+		if (found) {
+			ebpf_map_def_finish(&def);
 			return found;
+		}
 	}
 	return found ? fail(r, found, "a map definition that Leat does not understand", "") : 0;
 }
@@ -180,6 +217,70 @@ static int read_relocs(struct reader *r, uint32_t index)
 	return 0;
 }
 
+static int map_by_name(const struct reader *r, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->obj->map_count; i++)
+		if (strcmp(r->obj->maps[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* Which of an array of maps' "values" a place in ".maps" is. */
+static bool find_values(const struct reader *r, uint64_t offset, struct ebpf_map_def **ret_def,
+			uint64_t *ret_index)
+{
+	Elf64_Sym symbol;
+	uint32_t i;
+	int map;
+
+	for (i = 0; elf_symbol(&r->elf, i, &symbol); i++) {
+		if (symbol.st_shndx != r->maps_section || offset < symbol.st_value ||
+		    offset - symbol.st_value >= symbol.st_size)
+			continue;
+		map = map_by_name(r, elf_symbol_name(&r->elf, &symbol));
+		if (map < 0 || !r->obj->maps[map].initial_maps ||
+		    offset - symbol.st_value < r->values_at[map])
+			continue;
+		offset -= symbol.st_value + r->values_at[map];
+		*ret_def = &r->obj->maps[map];
+		*ret_index = offset / 8;
+		return offset % 8 == 0 && offset / 8 < (*ret_def)->max_entries;
+	}
+	return false;
+}
+
+/* The maps that arrays of maps begin with: relocations of ".maps". */
+static int read_values(struct reader *r, uint32_t index)
+{
+	const Elf64_Shdr *header = &r->elf.sections[index];
+	struct ebpf_map_def *def = NULL;
+	uint64_t entry = 0;
+	const uint8_t *data;
+	Elf64_Rel reloc;
+	Elf64_Sym symbol;
+	size_t size, i;
+	int map;
+
+	if (header->sh_type != SHT_REL || !r->maps_section || header->sh_info != r->maps_section)
+		return 0;
+	data = elf_data(&r->elf, index, &size);
+	for (i = 0; data && i < size / sizeof(reloc); i++) {
+		memcpy(&reloc, data + i * sizeof(reloc), sizeof(reloc));
+		if (ELF64_R_TYPE(reloc.r_info) != R_BPF_ABS64 ||
+		    !elf_symbol(&r->elf, (uint32_t)ELF64_R_SYM(reloc.r_info), &symbol) ||
+		    !find_values(r, reloc.r_offset, &def, &entry))
+			return fail(r, -ENOTSUP, "a map that begins with something unknown", "");
+		map = map_by_name(r, elf_symbol_name(&r->elf, &symbol));
+		if (map < 0 || !ebpf_map_def_same(def->inner, &r->obj->maps[map]))
+			return fail(r, -EINVAL, "a map of maps begins with a map of another kind",
+				    def->name);
+		def->initial_maps[entry] = map;
+	}
+	return 0;
+}
+
 static int read_sections(struct reader *r)
 {
 	uint32_t i;
@@ -191,8 +292,11 @@ static int read_sections(struct reader *r)
 		if (!err)
 			err = read_code(r, i);
 	}
-	for (i = 1; i < r->elf.section_count && !err; i++)
+	for (i = 1; i < r->elf.section_count && !err; i++) {
 		err = read_relocs(r, i);
+		if (!err)
+			err = read_values(r, i);
+	}
 	return err;
 }
 
@@ -253,14 +357,40 @@ static bool find_reloc(const struct reader *r, struct origin origin, Elf64_Rel *
 	return true;
 }
 
-static int map_by_name(const struct reader *r, const char *name)
+/* Where the function at @target is in the program; it is appended if it is not there yet. */
+static int link_function(const struct reader *r, struct flat *flat, struct origin target,
+			 size_t *ret_pc)
 {
-	uint32_t i;
+	Elf64_Sym symbol;
+	int err = 0;
 
-	for (i = 0; i < r->obj->map_count; i++)
-		if (strcmp(r->obj->maps[i].name, name) == 0)
-			return (int)i;
-	return -1;
+	for (*ret_pc = 0; *ret_pc < flat->count; ++*ret_pc)
+		if (flat->origins[*ret_pc].section == target.section &&
+		    flat->origins[*ret_pc].insn == target.insn)
+			return 0;
+	if (!find_function(r, target, &symbol))
+		err = fail(r, -EINVAL, "a call to where no function begins", "");
+	return err ? err : append_function(r, flat, &symbol);
+}
+
+/* The address of a callback: clang keeps its place in the section in imm. */
+static int relocate_function(const struct reader *r, struct flat *flat, size_t pc,
+			     const Elf64_Sym *symbol)
+{
+	uint64_t at = symbol->st_value + (uint32_t)flat->insns[pc].imm;
+	struct origin target = {symbol->st_shndx, (uint32_t)(at / 8)};
+	size_t found = 0;
+	int err;
+
+	if (at % 8 || at / 8 >= r->sections[symbol->st_shndx].insn_count)
+		return fail(r, -EINVAL, "the address of a function that is none", "");
+	err = link_function(r, flat, target, &found);
+	if (err)
+		return err;
+	flat->insns[pc].src = EBPF_LDDW_FUNC;
+	flat->insns[pc].imm = (int32_t)((int64_t)found - (int64_t)pc - 1);
+	flat->insns[pc + 1].imm = 0;
+	return 0;
 }
 
 static int relocate_constant(const struct reader *r, struct flat *flat, size_t pc,
@@ -274,6 +404,8 @@ static int relocate_constant(const struct reader *r, struct flat *flat, size_t p
 		return fail(r, -EINVAL, "an address where no 64-bit constant is", name);
 	if (symbol->st_shndx == 0 || symbol->st_shndx >= r->elf.section_count)
 		return fail(r, -ENOTSUP, "an external symbol", name);
+	if (r->sections[symbol->st_shndx].code)
+		return relocate_function(r, flat, pc, symbol);
 	if (symbol->st_shndx == r->maps_section) {
 		map = map_by_name(r, name);
 		insn->src = EBPF_LDDW_MAP;
@@ -315,24 +447,14 @@ static int call_target(const struct reader *r, const struct flat *flat, size_t p
 
 static int relocate_call(const struct reader *r, struct flat *flat, size_t pc)
 {
-	struct origin target;
-	Elf64_Sym symbol;
-	size_t i;
+	struct origin target = {0};
+	size_t i = 0;
 	int err = call_target(r, flat, pc, &target);
 
+	if (!err)
+		err = link_function(r, flat, target, &i);
 	if (err)
 		return err;
-	for (i = 0; i < flat->count; i++)
-		if (flat->origins[i].section == target.section &&
-		    flat->origins[i].insn == target.insn)
-			break;
-	if (i == flat->count) {
-		if (!find_function(r, target, &symbol))
-			return fail(r, -EINVAL, "a call to where no function begins", "");
-		err = append_function(r, flat, &symbol);
-		if (err)
-			return err;
-	}
 	flat->insns[pc].imm = (int32_t)((int64_t)i - (int64_t)pc - 1);
 	return 0;
 }

@@ -232,7 +232,7 @@ static bool number_of(const struct btf_view *btf, const struct type *pointer, ui
 }
 
 static int read_attribute(const struct btf_view *btf, const struct member *member,
-			  struct btf_map *map)
+			  struct btf_sizes *map)
 {
 	const char *name = btf_string(btf, member->name);
 	struct type pointer;
@@ -259,11 +259,49 @@ static int read_attribute(const struct btf_view *btf, const struct member *membe
 	return ok ? 0 : -EINVAL;
 }
 
+/* The struct that "values", an array of pointers, points to. */
+static bool inner_struct(const struct btf_view *btf, uint32_t id, struct type *ret_type)
+{
+	struct array array;
+	struct type type;
+
+	if (!type_behind(btf, id, &type) || kind_of(&type) != K_ARRAY)
+		return false;
+	memcpy(&array, type.rest, sizeof(array));
+	if (!type_behind(btf, array.type, &type) || kind_of(&type) != K_PTR)
+		return false;
+	return type_behind(btf, type.size, ret_type) && kind_of(ret_type) == K_STRUCT;
+}
+
+/* All members of a definition; @map is NULL inside one. */
+static int read_members(const struct btf_view *btf, const struct type *type,
+			struct btf_sizes *sizes, struct btf_map *map)
+{
+	struct type inner;
+	struct member member;
+	const char *name;
+	uint32_t i;
+	int err = 0;
+
+	for (i = 0; i < vlen_of(type) && !err; i++) {
+		memcpy(&member, type->rest + (size_t)i * sizeof(member), sizeof(member));
+		name = btf_string(btf, member.name);
+		if (!name || strcmp(name, "values") != 0) {
+			err = read_attribute(btf, &member, sizes);
+			continue;
+		}
+		if (!map || map->has_inner || !inner_struct(btf, member.type, &inner))
+			return -ENOTSUP;
+		map->has_inner = true;
+		map->values_offset = member.offset / 8;
+		err = read_members(btf, &inner, &map->inner, NULL);
+	}
+	return err;
+}
+
 static int read_definition(const struct btf_view *btf, uint32_t id, struct btf_map *map)
 {
 	struct type variable, type;
-	struct member member;
-	uint32_t i;
 	int err;
 
 	if (!type_at(btf, id, &variable) || kind_of(&variable) != K_VAR ||
@@ -273,13 +311,8 @@ static int read_definition(const struct btf_view *btf, uint32_t id, struct btf_m
 	map->name = btf_string(btf, variable.name);
 	if (!map->name)
 		return -EINVAL;
-	for (i = 0; i < vlen_of(&type); i++) {
-		memcpy(&member, type.rest + (size_t)i * sizeof(member), sizeof(member));
-		err = read_attribute(btf, &member, map);
-		if (err)
-			return err;
-	}
-	return 1;
+	err = read_members(btf, &type, &map->is, map);
+	return err ? err : 1;
 }
 
 int btf_map_at(const struct btf_view *btf, uint32_t index, struct btf_map *ret_map)

@@ -18,9 +18,16 @@ struct btf_view {
 };
 
 /* What a definition in ".maps" says; fields that it leaves out are 0. */
+struct btf_sizes {
+	uint32_t type, key_size, value_size, max_entries, flags;
+};
+
 struct btf_map {
 	const char *name;
-	uint32_t type, key_size, value_size, max_entries, flags;
+	struct btf_sizes is;
+	bool has_inner; /* a map of maps, by "values" */
+	struct btf_sizes inner;
+	uint32_t values_offset; /* of "values" in the variable */
 };
 
 int btf_open(struct btf_view *btf, const uint8_t *bytes, size_t size);

@@ -110,6 +110,16 @@ static bool scalar_tighten(struct scalar *s)
 	return range_tighten(64, &s->r64, &s->bits);
 }
 
+struct scalar scalar_between(int64_t min, int64_t max)
+{
+	struct scalar s = scalar_unknown();
+
+	s.r64.smin = min;
+	s.r64.smax = max;
+	scalar_tighten(&s);
+	return s;
+}
+
 struct scalar scalar_sized(unsigned int bytes)
 {
 	uint64_t max = width_mask(bytes * 8);

@@ -62,6 +62,8 @@ bool range_assume(unsigned int width, uint8_t op, struct range *a, struct tnum *
 
 struct scalar scalar_unknown(void);
 struct scalar scalar_const(uint64_t value);
+/* A number from @min to @max, signed. */
+struct scalar scalar_between(int64_t min, int64_t max);
 /* An unknown number of @bytes bytes, zero extended. */
 struct scalar scalar_sized(unsigned int bytes);
 struct scalar scalar_sign_extend(const struct scalar *a, unsigned int width);

@@ -51,12 +51,14 @@ static int verify_move(struct verifier *v, struct ebpf_insn insn)
 	return 0;
 }
 
+static bool is_packet(const struct vreg *reg)
+{
+	return reg->type == V_PKT || reg->type == V_PKT_END || reg->type == V_META;
+}
+
 static int pointer_difference(struct verifier *v, struct vreg *dst, const struct vreg *src)
 {
-	bool packet = (dst->type == V_PKT || dst->type == V_PKT_END) &&
-		      (src->type == V_PKT || src->type == V_PKT_END);
-
-	if (!packet)
+	if (!is_packet(dst) || !is_packet(src))
 		return verify_fail(v, "only packet pointers can be subtracted from each other",
 				   "the difference of these pointers would tell an address");
 	*dst = vreg_scalar(scalar_unknown());
@@ -78,12 +80,16 @@ static int pointer_add(struct verifier *v, struct vreg *dst, const struct vreg *
 	struct vreg result = *pointer;
 	int64_t off;
 
-	if (pointer->type == V_VALUE_OR_NULL)
+	if (vreg_may_be_null(pointer))
 		return verify_fail(v, "compare it with 0 first: if (!value) return LEAT_DROP;",
 				   "arithmetic on the result of a lookup that may be null");
-	if (pointer->type == V_PKT_END || pointer->type == V_MAP)
+	if (scalar_is_const(number) && !number->bits.value) {
+		*dst = result;
+		return 0;
+	}
+	if (pointer->type == V_PKT_END || pointer->type == V_MAP || pointer->type == V_FUNC)
 		return verify_fail(v, "use the start of the packet, or the value of a lookup",
-				   "arithmetic on the end of the packet or on a map");
+				   "arithmetic on the end of the packet, a map or a function");
 	if (scalar_is_const(number)) {
 		off = (int64_t)number->bits.value;
 		if (!offset_fits(off))
@@ -95,9 +101,10 @@ static int pointer_add(struct verifier *v, struct vreg *dst, const struct vreg *
 		*dst = result;
 		return 0;
 	}
-	if (pointer->type == V_CTX)
-		return verify_fail(v, "use constant offsets in the context",
-				   "the context would be reached by a computed offset");
+	if (pointer->type == V_CTX || pointer->type == V_OBJECT)
+		return verify_fail(
+			v, "use constant offsets in the context",
+			"the context or an object would be reached by a computed offset");
 	if (!offset_fits(number->r64.smin) || !offset_fits(number->r64.smax))
 		return verify_fail(v, cure_bound,
 				   "an unbounded number is added to a pointer (%lld..%lld)",
@@ -105,7 +112,7 @@ static int pointer_add(struct verifier *v, struct vreg *dst, const struct vreg *
 	result.var = scalar_alu(op, &pointer->var, number);
 	if (!offset_fits(result.var.r64.smin) || !offset_fits(result.var.r64.smax))
 		return verify_fail(v, cure_bound, "the pointer would move too far");
-	if (pointer->type == V_PKT) {
+	if (pointer->type == V_PKT || pointer->type == V_META) {
 		result.id = v->next_id++;
 		result.range = 0;
 	}

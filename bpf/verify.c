@@ -189,6 +189,11 @@ static int step_constant(struct verifier *v, const struct ebpf_insn *insn)
 		*dst = vreg_scalar(scalar_const(ebpf_lddw_imm(insn)));
 		return 0;
 	}
+	if (insn->src == EBPF_LDDW_FUNC) {
+		*dst = vreg_pointer(V_FUNC);
+		dst->off = (int32_t)ebpf_func_target(*insn, v->pc - 2);
+		return 0;
+	}
 	if (insn->imm < 0 || (uint32_t)insn->imm >= v->obj->map_count) {
 		v->pc -= 2;
 		return verify_fail(v, "reload the object", "no map has this index");
@@ -197,7 +202,7 @@ static int step_constant(struct verifier *v, const struct ebpf_insn *insn)
 	dst->map = (uint16_t)insn->imm;
 	if (insn->src == EBPF_LDDW_MAP)
 		return 0;
-	if (!ebpf_map_is_array(v->obj->maps[dst->map].type) || insn[1].imm < 0 ||
+	if (v->obj->maps[dst->map].type != BPF_MAP_TYPE_ARRAY || insn[1].imm < 0 ||
 	    (uint32_t)insn[1].imm > v->obj->maps[dst->map].value_size) {
 		v->pc -= 2;
 		return verify_fail(v, "name a variable of the program",
@@ -229,15 +234,17 @@ static int step(struct verifier *v)
 							    verify_store(v, insn);
 		break;
 	case EBPF_LD:
-		return step_constant(v, &v->insns[v->pc]);
+		if (insn.code == EBPF_LDDW)
+			return step_constant(v, &v->insns[v->pc]);
+		err = verify_classic_load(v, insn);
+		break;
 	default:
 		if (ebpf_is_exit(insn))
 			return verify_exit(v);
-		if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL)
-			return verify_local_call(v, insn);
-		if (!ebpf_is_call(insn))
-			return verify_jump(v, insn);
-		err = verify_call(v, insn);
+		if (ebpf_is_call(insn))
+			return insn.src == EBPF_CALL_LOCAL ? verify_local_call(v, insn) :
+							     verify_call(v, insn);
+		return verify_jump(v, insn);
 	}
 	if (!err)
 		v->pc++;
@@ -331,10 +338,12 @@ static int find_structure(struct verifier *v)
 		struct ebpf_insn insn = v->insns[pc];
 		uint32_t target = (uint32_t)ebpf_jump_target(insn, pc);
 
-		if (ebpf_is_call(insn) && insn.src == EBPF_CALL_LOCAL) {
-			target = (uint32_t)((int64_t)pc + 1 + insn.imm);
+		if (ebpf_is_func(insn)) {
+			target = (uint32_t)ebpf_func_target(insn, pc);
 			starts[target] = true;
 			to_start |= target == 0;
+		} else if (ebpf_is_call(insn) && insn.imm == BPF_FUNC_loop) {
+			target = pc + 1; /* paths of many rounds meet here */
 		} else if (!ebpf_is_jump(insn)) {
 			continue;
 		}
@@ -389,6 +398,25 @@ static int prove(struct verifier *v)
 	return err;
 }
 
+static int prove_and_count(struct verifier *v)
+{
+	char reason[128];
+	struct vnode *first;
+	int err = prove(v);
+
+	for (first = v->nodes; first && first->next; first = first->next)
+		continue;
+	if (err || !first)
+		return err;
+	v->code->cost = first->cost;
+	if (first->cost <= v->type->cost_max)
+		return 0;
+	snprintf(reason, sizeof(reason), "its longest path has %llu instructions, %u are allowed",
+		 (unsigned long long)first->cost, v->type->cost_max);
+	ebpf_refuse(v->code, reason, "smaller loop bounds");
+	return -E2BIG;
+}
+
 int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log, size_t log_size)
 {
 	struct verifier v = {
@@ -398,35 +426,29 @@ int ebpf_verify(const struct ebpf_object *obj, struct ebpf_code *code, char *log
 		.insns = code->insns,
 		.count = code->count,
 		.next_id = 1,
-		.log = log,
-		.log_size = log_size,
 	};
-	struct vnode *first;
+	char text[128];
 	const char *reason;
 	size_t index;
 	int err = ebpf_insns_check(code->insns, code->count, &index, &reason);
 
-	if (err) {
-		ebpf_log_set(log, log_size, "program %s: instruction %zu: %s\n", code->name, index,
-			     reason);
-		return err;
-	}
+	free(code->refusal);
+	code->refusal = NULL;
 	free(code->calls);
 	code->calls = NULL;
-	err = prove(&v);
-	for (first = v.nodes; first && first->next; first = first->next)
-		continue;
-	if (!err && first && first->cost > v.type->cost_max) {
-		ebpf_log_set(
-			log, log_size,
-			"program %s (%s) refused: its longest path has %llu instructions, %u are "
-			"allowed\n  cure:   smaller loop bounds\n",
-			code->name, code->section, (unsigned long long)first->cost,
-			v.type->cost_max);
-		err = -E2BIG;
+	code->writes_packet = false;
+	code->cost = 0;
+	if (err) {
+		snprintf(text, sizeof(text), "instruction %zu: %s", index, reason);
+		ebpf_refuse(code, text, "use a compiler for eBPF");
+	} else {
+		err = prove_and_count(&v);
+		finish(&v);
 	}
 	code->verified = !err;
-	code->cost = err || !first ? 0 : first->cost;
-	finish(&v);
+	if (err)
+		code->cost = 0;
+	if (code->refusal && log && log_size)
+		ebpf_refusal_text(code->refusal, log, log_size);
 	return err;
 }

@@ -86,9 +86,6 @@ struct verifier {
 	size_t bytes;
 	uint32_t next_id;
 	uint64_t steps;
-
-	char *log;
-	size_t log_size;
 };
 
 /* For tests: called before each instruction that is walked. */
@@ -100,7 +97,7 @@ static inline struct vreg *vreg_at(struct verifier *v, unsigned int reg)
 	return &vstate_top(&v->now)->regs[reg];
 }
 
-/* Writes the report; returns -EACCES. @cure: what would make the program safe. */
+/* Notes the refusal; returns -EACCES. @cure: what would make the program safe. */
 __attribute__((format(printf, 3, 4))) int verify_fail(struct verifier *v, const char *cure,
 						      const char *format, ...);
 
@@ -115,6 +112,7 @@ int verify_writes(struct verifier *v, unsigned int reg);
 int verify_alu(struct verifier *v, struct ebpf_insn insn);
 
 /* vmem.c */
+int verify_classic_load(struct verifier *v, struct ebpf_insn insn);
 int verify_load(struct verifier *v, struct ebpf_insn insn);
 int verify_store(struct verifier *v, struct ebpf_insn insn);
 int verify_atomic(struct verifier *v, struct ebpf_insn insn);
@@ -138,16 +136,34 @@ int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, 
 int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size,
 			 bool certainly);
 
-/* Are the @size bytes that a pointer to the stack leads to always the same number? */
+/* Does a fixed place in the stack hold the same number always? For an access not checked yet. */
+bool verify_stack_known(const struct verifier *v, const struct vreg *base, struct ebpf_insn insn,
+			uint64_t *ret_number);
+
+/* Are the @size bytes that a checked pointer to the stack leads to always the same number? */
 bool verify_stack_constant(const struct verifier *v, const struct vreg *base, uint32_t size,
 			   uint64_t *ret_number);
 
 /* Everything that a path from a finished state reads will be read from here too. */
 void verify_stack_inherit(struct verifier *v, const struct vhalves *read);
 
-/* vcall.c */
+/* Is reg + off always a multiple of @size, if the base of its kind is? */
+bool verify_is_aligned(const struct vreg *reg, int64_t off, uint32_t size);
+
+/* vcall.c: these set v->pc */
 int verify_call(struct verifier *v, struct ebpf_insn insn);
 int verify_local_call(struct verifier *v, struct ebpf_insn insn);
+int verify_enter(struct verifier *v, uint32_t target, uint32_t return_pc);
+void verify_forget_arguments(struct vstate *state);
+/* Is everything given back? */
+int verify_end(struct verifier *v);
+
+/* The definition behind vreg.map. */
+const struct ebpf_map_def *verify_map_def(const struct verifier *v, uint16_t map);
+
+/* vloop.c: a call of bpf_loop() whose arguments are right; a round is over, @result in r0. */
+int verify_loop(struct verifier *v);
+int verify_loop_round(struct verifier *v, struct vloop *loop, const struct scalar *result);
 /* Returns 1 at the program's own end, 0 after a return from a function. */
 int verify_exit(struct verifier *v);
 

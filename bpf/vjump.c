@@ -58,17 +58,26 @@ static void learn_null(struct vreg *reg, void *arg)
 {
 	const struct null_lesson *lesson = arg;
 
-	if (reg->type != V_VALUE_OR_NULL || reg->id != lesson->id)
+	if (!vreg_may_be_null(reg) || reg->id != lesson->id)
 		return;
 	if (lesson->null) {
 		*reg = vreg_scalar(scalar_const(0));
-	} else {
-		reg->type = V_VALUE;
-		reg->id = 0;
+		return;
 	}
+	reg->type--; /* the kind itself is in front */
+	if (reg->type != V_RECORD && reg->type != V_OBJECT)
+		reg->id = 0;
+}
+
+static void learn_whether_null(struct vstate *state, struct null_lesson lesson)
+{
+	if (lesson.null) /* nothing was given, nothing has to be given back */
+		vstate_release(state, lesson.id);
+	vstate_each(state, learn_null, &lesson);
 }
 
 struct range_lesson {
+	uint8_t type;
 	uint32_t id;
 	uint32_t range;
 };
@@ -77,7 +86,7 @@ static void learn_range(struct vreg *reg, void *arg)
 {
 	const struct range_lesson *lesson = arg;
 
-	if (reg->type == V_PKT && reg->id == lesson->id && reg->range < lesson->range)
+	if (reg->type == lesson->type && reg->id == lesson->id && reg->range < lesson->range)
 		reg->range = lesson->range;
 }
 
@@ -98,10 +107,10 @@ static uint8_t mirrored(uint8_t op)
 	}
 }
 
-/* What "packet pointer OP end of packet", true or not, says about the bytes before the pointer. */
+/* What "pointer OP end of its memory", true or not, says about the bytes before the pointer. */
 static void learn_packet(struct vstate *state, const struct vreg *pointer, uint8_t op, bool taken)
 {
-	struct range_lesson lesson = {pointer->id, 0};
+	struct range_lesson lesson = {pointer->type, pointer->id, 0};
 	int64_t bytes = pointer->off;
 
 	if ((op == EBPF_JLE && taken) || (op == EBPF_JGT && !taken))
@@ -112,22 +121,36 @@ static void learn_packet(struct vstate *state, const struct vreg *pointer, uint8
 		vstate_each(state, learn_range, &lesson);
 }
 
+/* The address of the packet's first byte: there the metadata in front ends. */
+static bool is_packet_start(const struct vreg *reg)
+{
+	return reg->type == V_PKT && !reg->id && !reg->off && scalar_is_const(&reg->var) &&
+	       !reg->var.bits.value;
+}
+
+/* Is @a a pointer whose memory ends at @b? */
+static bool is_bounded_by(const struct vreg *a, const struct vreg *b)
+{
+	return (a->type == V_PKT && b->type == V_PKT_END) ||
+	       (a->type == V_META && is_packet_start(b));
+}
+
 /* Pushes the taken way with what it teaches; the walk goes on with the other one. */
 static int fork_packet(struct verifier *v, struct ebpf_insn insn, uint32_t target)
 {
 	struct vreg a = *vreg_at(v, insn.dst), b = *vreg_at(v, insn.src);
-	const struct vreg *pointer = a.type == V_PKT ? &a : &b;
 	uint8_t op = EBPF_OP(insn.code);
 	struct vstate taken;
 	int err = vstate_copy(&taken, &v->now, true);
 
 	if (err)
 		return err;
-	if (a.type != b.type) {
-		if (a.type == V_PKT_END)
-			op = mirrored(op);
-		learn_packet(&taken, pointer, op, true);
-		learn_packet(&v->now, pointer, op, false);
+	if (is_bounded_by(&a, &b)) {
+		learn_packet(&taken, &a, op, true);
+		learn_packet(&v->now, &a, op, false);
+	} else if (is_bounded_by(&b, &a)) {
+		learn_packet(&taken, &b, mirrored(op), true);
+		learn_packet(&v->now, &b, mirrored(op), false);
 	}
 	err = verify_push(v, &taken, target);
 	v->pc++;
@@ -142,9 +165,9 @@ static int fork_null(struct verifier *v, struct ebpf_insn insn, uint32_t target)
 
 	if (err)
 		return err;
-	vstate_each(&taken, learn_null, &lesson);
+	learn_whether_null(&taken, lesson);
 	lesson.null = !lesson.null;
-	vstate_each(&v->now, learn_null, &lesson);
+	learn_whether_null(&v->now, lesson);
 	err = verify_push(v, &taken, target);
 	v->pc++;
 	return err;
@@ -179,7 +202,7 @@ static int fork_numbers(struct verifier *v, struct ebpf_insn insn, uint32_t targ
 
 static bool is_packet(const struct vreg *reg)
 {
-	return reg->type == V_PKT || reg->type == V_PKT_END;
+	return reg->type == V_PKT || reg->type == V_PKT_END || reg->type == V_META;
 }
 
 static bool is_unsigned_order(uint8_t op)
@@ -196,7 +219,7 @@ static int verify_pointer_jump(struct verifier *v, struct ebpf_insn insn, const 
 	bool with_null = b->type == V_SCALAR && scalar_is_const(&b->var) && !b->var.bits.value;
 
 	if (EBPF_CLASS(insn.code) == EBPF_JMP && equality && with_null) {
-		if (a->type == V_VALUE_OR_NULL)
+		if (vreg_may_be_null(a))
 			return fork_null(v, insn, target);
 		if (vreg_is_pointer(a)) { /* no other pointer is ever null */
 			v->pc = op == EBPF_JNE ? target : v->pc + 1;

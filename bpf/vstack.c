@@ -266,6 +266,20 @@ bool verify_stack_constant(const struct verifier *v, const struct vreg *base, ui
 	return scalar_is_const(&value);
 }
 
+bool verify_stack_known(const struct verifier *v, const struct vreg *base, struct ebpf_insn insn,
+			uint64_t *ret_number)
+{
+	struct vreg at = *base;
+	int64_t low = (int64_t)base->off + insn.off;
+	uint32_t size = ebpf_size_bytes(insn.code);
+
+	if (!scalar_is_const(&base->var) || base->var.bits.value || low < -EBPF_STACK_SIZE ||
+	    low + (int64_t)size > 0)
+		return false;
+	at.off = (int32_t)low;
+	return verify_stack_constant(v, &at, size, ret_number);
+}
+
 /* Does a load take a slot's register as it is? */
 static bool is_fill(const struct vslot *slot, const struct span *span, struct ebpf_insn insn)
 {

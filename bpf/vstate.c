@@ -42,7 +42,8 @@ int vstate_copy(struct vstate *to, const struct vstate *from, bool trimmed)
 {
 	uint32_t i;
 
-	*to = (struct vstate){.depth = from->depth};
+	*to = (struct vstate){.depth = from->depth, .ref_count = from->ref_count};
+	memcpy(to->refs, from->refs, sizeof(to->refs));
 	for (i = 0; i <= from->depth; i++) {
 		const struct vframe *frame = from->frames[i];
 
@@ -88,6 +89,35 @@ void vstate_finish(struct vstate *state)
 		free(state->frames[i]);
 		state->frames[i] = NULL;
 	}
+}
+
+bool vstate_holds(const struct vstate *state, uint32_t ref)
+{
+	uint32_t i;
+
+	for (i = 0; i < state->ref_count; i++)
+		if (state->refs[i] == ref)
+			return true;
+	return false;
+}
+
+bool vstate_acquire(struct vstate *state, uint32_t ref)
+{
+	if (state->ref_count == VREFS_MAX)
+		return false;
+	state->refs[state->ref_count++] = ref;
+	return true;
+}
+
+void vstate_release(struct vstate *state, uint32_t ref)
+{
+	uint32_t i;
+
+	for (i = 0; i < state->ref_count; i++)
+		if (state->refs[i] == ref) {
+			state->refs[i] = state->refs[--state->ref_count];
+			return;
+		}
 }
 
 void vstate_each(struct vstate *state, void (*visit)(struct vreg *reg, void *arg), void *arg)
@@ -151,11 +181,16 @@ static bool packets_match(const struct vreg *seen, const struct vreg *now, struc
 {
 	uint32_t range = seen->range;
 
-	if (!seen->id && range > ids->packet_used)
+	if (seen->type == V_PKT && !seen->id && range > ids->packet_used)
 		range = ids->packet_used; /* the rest is not relied on */
 	if (exactly ? seen->range != now->range : range > now->range)
 		return false;
 	return seen->id ? ids_match(ids, seen->id, now->id) : now->id == 0;
+}
+
+static bool refs_match(struct id_map *ids, uint32_t seen, uint32_t now)
+{
+	return seen && now ? ids_match(ids, seen, now) : seen == now;
 }
 
 static bool reg_covers(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
@@ -173,9 +208,18 @@ static bool reg_covers(const struct vreg *seen, const struct vreg *now, struct i
 		return false;
 	switch (seen->type) {
 	case V_PKT:
+	case V_META:
 		return packets_match(seen, now, ids, exactly);
 	case V_VALUE_OR_NULL:
+	case V_MAP_OR_NULL:
 		return ids_match(ids, seen->id, now->id);
+	case V_RECORD:
+	case V_RECORD_OR_NULL:
+		return seen->range == now->range && ids_match(ids, seen->id, now->id);
+	case V_OBJECT:
+	case V_OBJECT_OR_NULL:
+		return ids_match(ids, seen->id, now->id) &&
+		       refs_match(ids, seen->range, now->range);
 	default:
 		return true;
 	}
@@ -245,6 +289,27 @@ static bool frame_covers(const struct vframe *seen, const struct vframe *now, ui
 	return stack_covers(seen, now, read, ids);
 }
 
+/* The same loop at the same round: then what the rounds to come do is the same too. */
+static bool loops_match(const struct vloop *a, const struct vloop *b)
+{
+	return a->active == b->active &&
+	       (!a->active || (a->no_ctx == b->no_ctx && a->ctx_frame == b->ctx_frame &&
+			       a->ctx_off == b->ctx_off && a->callback == b->callback &&
+			       a->round == b->round && a->least == b->least && a->most == b->most));
+}
+
+static bool holdings_match(const struct vstate *seen, const struct vstate *now, struct id_map *ids)
+{
+	uint32_t i;
+
+	if (seen->ref_count != now->ref_count)
+		return false;
+	for (i = 0; i < seen->ref_count; i++)
+		if (!ids_match(ids, seen->refs[i], now->refs[i]))
+			return false;
+	return true;
+}
+
 bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
 		   uint32_t pc, const uint64_t (*read)[2], uint32_t packet_used)
 {
@@ -256,12 +321,16 @@ bool vstate_covers(const struct vstate *seen, const struct vstate *now, const st
 		return false;
 	ids.count = 0;
 	ids.packet_used = packet_used;
+	if (!holdings_match(seen, now, &ids))
+		return false;
 	for (i = 0; i <= now->depth; i++) {
 		bool top = i == now->depth;
 
 		/* return_pc of frame i + 1 is where frame i goes on */
 		at = top ? pc : now->frames[i + 1]->return_pc;
 		if (!top && seen->frames[i + 1]->return_pc != at)
+			return false;
+		if (!loops_match(&seen->frames[i]->loop, &now->frames[i]->loop))
 			return false;
 		if (!frame_covers(seen->frames[i], now->frames[i],
 				  top ? needs[at].live : needs[at].live & kept, needs[at].exact,

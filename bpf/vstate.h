@@ -17,23 +17,40 @@ enum vtype {
 	V_STACK,
 	V_PKT,
 	V_PKT_END,
-	V_VALUE,         /* into a value of a map */
-	V_VALUE_OR_NULL, /* what a lookup returned, not compared with 0 yet */
+	V_META, /* metadata in front of the packet */
+	V_FUNC, /* a function of the program: off is its first instruction */
+	/* Each of these is followed by what a helper returned and nobody compared with 0 yet. */
+	V_VALUE, /* into a value of a map */
+	V_VALUE_OR_NULL,
 	V_MAP,
+	V_MAP_OR_NULL, /* from a map of maps */
+	V_RECORD,      /* of a ring */
+	V_RECORD_OR_NULL,
+	V_OBJECT, /* of Linux's */
+	V_OBJECT_OR_NULL,
 };
+
+/* In vreg.map: not the object's map itself, but one of those that are in it. */
+#define VMAP_INNER 0x8000
+
+#define VREFS_MAX 8 /* records and objects held at once */
 
 /* Pointers are (base of their kind) + var + off. */
 struct vreg {
 	uint8_t type;  /* enum vtype */
 	uint8_t frame; /* V_STACK: whose */
-	uint16_t map;  /* V_VALUE, V_VALUE_OR_NULL, V_MAP: index */
+	uint16_t map;  /* V_VALUE, V_MAP: index, | VMAP_INNER; V_OBJECT: enum ebpf_object_kind */
 	/*
-	 * Registers with the same id (not 0) hold the same: scalars the same number, V_PKT the same
-	 * var, V_VALUE_OR_NULL the result of the same lookup.
+	 * Registers with the same id (not 0) hold the same: scalars the same number, V_PKT and
+	 * V_META the same var, ..._OR_NULL the result of the same call; V_RECORD the same record.
 	 */
 	uint32_t id;
 	int32_t off;
-	uint32_t range; /* V_PKT: bytes behind base + var that are known to be in the packet */
+	/*
+	 * V_PKT, V_META: bytes behind base + var that are known to be there; V_RECORD: its size;
+	 * V_OBJECT: the reference with whose release it dies, or 0.
+	 */
+	uint32_t range;
 	struct scalar var;
 };
 
@@ -52,21 +69,56 @@ struct vslot {
 	struct vreg reg;
 };
 
+/* A function that bpf_loop() calls, and where the loop stands. */
+struct vloop {
+	bool active;
+	bool no_ctx; /* the callback gets 0, else a pointer to a stack */
+	uint8_t ctx_frame;
+	int32_t ctx_off;
+	uint32_t callback;
+	uint32_t round;
+	uint32_t least, most; /* rounds */
+};
+
 struct vframe {
 	struct vreg regs[EBPF_REGS];
 	uint32_t return_pc;
+	struct vloop loop;
 	uint32_t slot_count;  /* slots from the top of the stack down that may hold something */
 	struct vslot slots[]; /* slot i: bytes fp - 8 * (i + 1) .. fp - 8 * i - 1 */
 };
 
 struct vstate {
 	uint32_t depth; /* of the running function, 0 for the program itself */
+	uint32_t ref_count;
+	uint32_t refs[VREFS_MAX]; /* ids of what has to be given back before the end */
 	struct vframe *frames[EBPF_CALL_DEPTH];
 };
 
 static inline bool vreg_is_pointer(const struct vreg *reg)
 {
 	return reg->type != V_NONE && reg->type != V_SCALAR;
+}
+
+static inline bool vreg_may_be_null(const struct vreg *reg)
+{
+	return reg->type == V_VALUE_OR_NULL || reg->type == V_MAP_OR_NULL ||
+	       reg->type == V_RECORD_OR_NULL || reg->type == V_OBJECT_OR_NULL;
+}
+
+/* The reference that a register lives by, or 0. */
+static inline uint32_t vreg_ref(const struct vreg *reg)
+{
+	switch (reg->type) {
+	case V_RECORD:
+	case V_RECORD_OR_NULL:
+		return reg->id;
+	case V_OBJECT:
+	case V_OBJECT_OR_NULL:
+		return reg->range;
+	default:
+		return 0;
+	}
 }
 
 static inline struct vframe *vstate_top(struct vstate *state)
@@ -96,6 +148,11 @@ int vstate_expand(struct vstate *state);
 
 /* Memory of a trimmed copy. */
 size_t vstate_bytes(const struct vstate *state);
+
+/* Is the reference held? Taking one beyond the limit: false. */
+bool vstate_holds(const struct vstate *state, uint32_t ref);
+bool vstate_acquire(struct vstate *state, uint32_t ref);
+void vstate_release(struct vstate *state, uint32_t ref);
 
 /* Calls @visit for every register and spilled register of every function. */
 void vstate_each(struct vstate *state, void (*visit)(struct vreg *reg, void *arg), void *arg);

@@ -280,6 +280,39 @@ static bool line_swap(struct assembler *a, uint8_t dst, uint8_t code)
 	return emit(a, insn);
 }
 
+/* "r1 = function pc+3" or "... pc LABEL" */
+static bool line_function(struct assembler *a, uint8_t dst)
+{
+	struct ebpf_insn insn = {.code = EBPF_LDDW, .dst = dst & 15u, .src = EBPF_LDDW_FUNC};
+	struct ebpf_insn second = {0};
+	int64_t off;
+
+	if (!word(a, "pc") || !target(a, &off))
+		return false;
+	insn.imm = (int32_t)off;
+	return emit(a, insn) && emit(a, second);
+}
+
+/* "*(u16 *)skb[r1 +2]" behind "r0 =" */
+static bool line_classic(struct assembler *a)
+{
+	struct ebpf_insn insn = {.code = EBPF_LD | EBPF_ABS};
+	int64_t bits, imm = 0;
+	uint8_t src;
+
+	if (!word(a, "(u") || !number(a, &bits) || !word(a, "*)skb["))
+		return false;
+	insn.code |= bits == 8 ? EBPF_B : bits == 16 ? EBPF_H : EBPF_W;
+	if (wide_reg(a, &src)) {
+		insn.code = (insn.code & 0x1f) | EBPF_IND;
+		insn.src = src & 15u;
+	}
+	if (!number(a, &imm) || !word(a, "]"))
+		return false;
+	insn.imm = (int32_t)imm;
+	return emit(a, insn);
+}
+
 /* behind "rN =" or "wN =" */
 static bool line_assign(struct assembler *a, uint8_t dst, bool wide)
 {
@@ -305,7 +338,11 @@ static bool line_assign(struct assembler *a, uint8_t dst, bool wide)
 		return line_swap(a, dst, EBPF_ALU | EBPF_END);
 	if (word(a, "bswap"))
 		return line_swap(a, dst, EBPF_ALU64 | EBPF_END);
+	if (word(a, "function "))
+		return line_function(a, dst);
 	if (word(a, "*")) {
+		if (strstr(a->at, "skb["))
+			return line_classic(a);
 		insn.code = EBPF_LDX;
 		if (!memory(a, &insn, &src, &is_signed) || !word(a, ")"))
 			return false;

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-EXE, SAFE, FOLDER = sys.argv[1:4]
+EXE, SAFE, FOLDER = (os.path.abspath(p) for p in sys.argv[1:4])
 PACKAGE = 'linux-source-6.1'
 TESTS = PACKAGE + '/tools/testing/selftests/bpf'
 

@@ -1,6 +1,9 @@
 /* The oracle: every register carries where its value came from; so does every slot of the stack. */
 #include "oracle.h"
 
+#include "bpf/vstate.h"
+#include "leat/abi/filter.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,19 +17,25 @@ enum tag {
 	T_PKT_END,
 	T_VALUE,
 	T_MAP,
+	T_FUNC,
+	T_RECORD, /* of a ring: base and size in map */
 };
 
 struct value {
 	uint64_t bits;
 	uint8_t tag;
 	uint8_t frame;
-	uint64_t base; /* T_VALUE: the value's first byte; size is its map's */
-	uint32_t map;
+	uint64_t base; /* T_VALUE, T_RECORD: the first byte */
+	uint32_t map;  /* T_VALUE, T_MAP: index, | VMAP_INNER; T_RECORD: its size */
+	uint32_t born; /* T_PKT, T_PKT_END: how often the packet had moved */
 };
 
 struct frame {
 	struct value saved[4];
 	uint32_t return_pc;
+	bool looping; /* a callback of bpf_loop() */
+	uint32_t callback, round, rounds;
+	struct value ctx;
 	_Alignas(8) uint8_t bytes[EBPF_STACK_SIZE];
 	uint8_t written[EBPF_STACK_SIZE];
 	struct value slots[EBPF_STACK_SIZE / 8]; /* a whole pointer, by its address / 8 */
@@ -41,6 +50,9 @@ struct machine {
 	struct frame frames[EBPF_CALL_DEPTH];
 	uint32_t depth;
 	uint32_t pc;
+	uint32_t moved;              /* helpers that may have moved the packet */
+	uint64_t records[VREFS_MAX]; /* reserved and not given back */
+	uint32_t record_count;
 };
 
 __attribute__((format(printf, 2, 3))) static bool found(struct machine *m, const char *format, ...)
@@ -59,9 +71,31 @@ static struct value number(uint64_t bits)
 	return (struct value){.bits = bits, .tag = T_NUMBER};
 }
 
+static struct leat_pkt_ctx *context(const struct machine *m)
+{
+	return (struct leat_pkt_ctx *)(void *)m->in->ctx;
+}
+
+static const struct ebpf_map_def *map_def(const struct machine *m, uint32_t map)
+{
+	const struct ebpf_map_def *def = &m->obj->maps[map & ~(uint32_t)VMAP_INNER];
+
+	return map & VMAP_INNER ? def->inner : def;
+}
+
 static bool within(uint64_t at, uint64_t size, uint64_t base, uint64_t room)
 {
 	return at >= base && at - base <= room && size <= room - (at - base);
+}
+
+static bool is_held(const struct machine *m, uint64_t record)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->record_count; i++)
+		if (m->records[i] == record)
+			return true;
+	return false;
 }
 
 /* May [at, +size) be touched through @pointer? */
@@ -80,14 +114,21 @@ static bool check_access(struct machine *m, const struct value *pointer, uint64_
 			return found(m, "stack access of %u bytes outside", size);
 		return true;
 	case T_PKT:
-		if (write || !within(at, size, m->in->data, m->in->data_end - m->in->data))
+		if (pointer->born != m->moved)
+			return found(m, "a packet pointer from before the packet moved");
+		if (!within(at, size, context(m)->data, context(m)->data_end - context(m)->data))
 			return found(m, "packet access of %u bytes at %lld of %llu", size,
-				     (long long)(at - m->in->data),
-				     (unsigned long long)(m->in->data_end - m->in->data));
+				     (long long)(at - context(m)->data),
+				     (unsigned long long)(context(m)->data_end - context(m)->data));
+		return true;
+	case T_RECORD:
+		if (!is_held(m, pointer->base) || !within(at, size, pointer->base, pointer->map))
+			return found(m, "record access of %u bytes at %lld", size,
+				     (long long)(at - pointer->base));
 		return true;
 	case T_VALUE:
-		if (!within(at, size, pointer->base, m->obj->maps[pointer->map].value_size) ||
-		    (write && m->obj->maps[pointer->map].read_only))
+		if (!within(at, size, pointer->base, map_def(m, pointer->map)->value_size) ||
+		    (write && map_def(m, pointer->map)->read_only))
 			return found(m, "value access of %u bytes at %lld", size,
 				     (long long)(at - pointer->base));
 		return true;
@@ -167,6 +208,7 @@ static bool step_load(struct machine *m, struct ebpf_insn insn)
 		if (size != 8 || (at - (uintptr_t)m->in->ctx) % 8)
 			return found(m, "part of a packet pointer read");
 		result.tag = end ? T_PKT_END : T_PKT;
+		result.born = m->moved;
 	}
 	if (EBPF_MODE(insn.code) == EBPF_MEMSX)
 		result.bits =
@@ -304,12 +346,15 @@ static bool step_alu(struct machine *m, struct ebpf_insn insn)
 
 static bool step_constant(struct machine *m, const struct ebpf_insn *insn)
 {
-	struct value value = number(ebpf_lddw_value(insn, m->in->env));
+	struct value value = number(ebpf_lddw_value(insn, m->pc, m->in->env));
 
 	if (insn->dst == EBPF_REG_FP)
 		return found(m, "frame pointer written");
-	if (insn->src != EBPF_LDDW_IMM && (uint32_t)insn->imm >= m->obj->map_count)
+	if ((insn->src == EBPF_LDDW_MAP || insn->src == EBPF_LDDW_VALUE) &&
+	    (uint32_t)insn->imm >= m->obj->map_count)
 		return found(m, "unknown map");
+	if (insn->src == EBPF_LDDW_FUNC)
+		value.tag = T_FUNC;
 	if (insn->src == EBPF_LDDW_MAP)
 		value.tag = T_MAP;
 	if (insn->src == EBPF_LDDW_VALUE) {
@@ -370,45 +415,6 @@ static bool check_buffer(struct machine *m, const struct value *pointer, uint32_
 	return true;
 }
 
-static bool step_helper(struct machine *m, struct ebpf_insn insn)
-{
-	const struct ebpf_helper *helper = &ebpf_helpers[insn.imm];
-	struct value *map = &m->regs[1], result;
-	const struct ebpf_map_def *def = &m->obj->maps[map->map];
-	int i;
-
-	if (!ebpf_prog_type_allows(m->code->type, insn.imm))
-		return found(m, "helper %d", insn.imm);
-	for (i = 0; i < 5 && helper->args[i]; i++) {
-		const struct value *arg = &m->regs[i + 1];
-
-		if (arg->tag == T_NONE)
-			return found(m, "unwritten argument");
-		if (helper->args[i] == ARG_SCALAR && arg->tag != T_NUMBER)
-			return found(m, "pointer passed as a number");
-		if (helper->args[i] == ARG_MAP && arg->tag != T_MAP)
-			return found(m, "no map passed");
-		if (helper->args[i] == ARG_KEY && !check_buffer(m, arg, def->key_size))
-			return false;
-		if (helper->args[i] == ARG_VALUE && !check_buffer(m, arg, def->value_size))
-			return false;
-	}
-	if (helper->changes_map && def->read_only)
-		return found(m, "constant map changed");
-	result = number(helper->fn(m->regs[1].bits, m->regs[2].bits, m->regs[3].bits,
-				   m->regs[4].bits, m->regs[5].bits, m->in->env));
-	if (helper->ret == RET_VALUE_OR_NULL && result.bits) {
-		result.tag = T_VALUE;
-		result.map = map->map;
-		result.base = result.bits;
-	}
-	for (i = 1; i <= 5; i++)
-		m->regs[i].tag = T_NONE;
-	m->regs[0] = result;
-	m->pc++;
-	return true;
-}
-
 static void enter(struct machine *m, uint32_t pc)
 {
 	struct frame *frame = &m->frames[m->depth];
@@ -423,22 +429,208 @@ static void enter(struct machine *m, uint32_t pc)
 	m->pc = pc;
 }
 
-static bool step_call(struct machine *m, struct ebpf_insn insn)
+/* Into a function: what it may not read is forgotten. */
+static bool descend(struct machine *m, uint32_t pc, uint32_t return_pc)
 {
 	int i;
 
-	if (insn.src != EBPF_CALL_LOCAL)
-		return step_helper(m, insn);
 	if (m->depth + 1 == EBPF_CALL_DEPTH)
 		return found(m, "calls too deep");
 	m->depth++;
 	memcpy(m->frames[m->depth].saved, &m->regs[6], sizeof(m->frames[0].saved));
-	m->frames[m->depth].return_pc = m->pc + 1;
+	m->frames[m->depth].return_pc = return_pc;
+	m->frames[m->depth].looping = false;
 	for (i = 6; i <= 9; i++)
 		m->regs[i].tag = T_NONE;
 	m->regs[0].tag = T_NONE;
-	enter(m, (uint32_t)((int64_t)m->pc + 1 + insn.imm));
+	enter(m, pc);
 	return true;
+}
+
+static bool loop_round(struct machine *m, uint32_t callback, uint32_t round, uint32_t rounds,
+		       struct value ctx)
+{
+	struct frame *frame;
+	int i;
+
+	for (i = 1; i <= 5; i++)
+		m->regs[i].tag = T_NONE;
+	if (round == rounds) {
+		m->regs[0] = number(round);
+		return true;
+	}
+	if (!descend(m, callback, m->pc))
+		return false;
+	frame = &m->frames[m->depth];
+	frame->looping = true;
+	frame->callback = callback;
+	frame->round = round;
+	frame->rounds = rounds;
+	frame->ctx = ctx;
+	m->regs[1] = number(round);
+	m->regs[2] = ctx;
+	return true;
+}
+
+static bool begin_loop(struct machine *m)
+{
+	m->pc++;
+	return loop_round(m, (uint32_t)m->regs[2].bits, 0, (uint32_t)m->regs[1].bits, m->regs[3]);
+}
+
+/* Memory that a helper fills: numbers afterwards. */
+static bool check_filled(struct machine *m, const struct value *pointer, uint32_t size)
+{
+	struct value zero = number(0);
+	uint32_t i;
+
+	if (!check_access(m, pointer, pointer->bits, size, true))
+		return false;
+	for (i = 0; i < size && pointer->tag == T_STACK; i++)
+		if (!stack_store(m, pointer, pointer->bits + i, 1, &zero))
+			return false;
+	return true;
+}
+
+static bool check_argument(struct machine *m, const struct ebpf_helper *helper, int i)
+{
+	const struct value *arg = &m->regs[i + 1], *memory = &m->regs[i];
+	const struct ebpf_map_def *def =
+		m->regs[1].tag == T_MAP ? map_def(m, m->regs[1].map) : NULL;
+
+	if (helper->args[1] == ARG_MAP && m->regs[2].tag == T_MAP)
+		def = map_def(m, m->regs[2].map);
+	if (arg->tag == T_NONE)
+		return found(m, "unwritten argument");
+	switch (helper->args[i]) {
+	case ARG_SCALAR:
+	case ARG_COUNT:
+		return arg->tag == T_NUMBER || found(m, "pointer passed as a number");
+	case ARG_ZERO:
+		return (arg->tag == T_NUMBER && !arg->bits) || found(m, "flags");
+	case ARG_MAP:
+		return (arg->tag == T_MAP &&
+			(ebpf_map_kind_find(map_def(m, arg->map)->type)->role &
+			 helper->map_roles) &&
+			!(helper->changes_map && map_def(m, arg->map)->read_only)) ||
+		       found(m, "not a map for this helper");
+	case ARG_INDEX:
+		return (arg->tag == T_NUMBER && arg->bits < def->max_entries) ||
+		       found(m, "index beyond the map");
+	case ARG_KEY:
+		return check_buffer(m, arg, def->key_size);
+	case ARG_VALUE:
+		return check_buffer(m, arg, def->value_size);
+	case ARG_CTX:
+		return (arg->tag == T_CTX && arg->bits == (uintptr_t)m->in->ctx) ||
+		       found(m, "not the context");
+	case ARG_BUCKET:
+		return (arg->tag == T_VALUE && arg->bits % 8 == 0 &&
+			check_access(m, arg, arg->bits, 24, true)) ||
+		       found(m, "not a bucket");
+	case ARG_RECORD_SIZE:
+		return arg->tag == T_NUMBER || found(m, "size of a record");
+	case ARG_RECORD:
+		return (arg->tag == T_RECORD && arg->bits == arg->base && is_held(m, arg->base)) ||
+		       found(m, "not a record");
+	case ARG_CALLBACK:
+		return arg->tag == T_FUNC || found(m, "not a function");
+	case ARG_CALLBACK_CTX:
+		return arg->tag == T_STACK || (arg->tag == T_NUMBER && !arg->bits) ||
+		       found(m, "not a callback's context");
+	case ARG_SIZE:
+	case ARG_SIZE_OR_ZERO:
+		if (arg->tag != T_NUMBER || arg->bits > 1 << 20 ||
+		    (arg->bits == 0 && helper->args[i] == ARG_SIZE))
+			return found(m, "size of memory");
+		if (arg->bits == 0)
+			return true;
+		if (helper->args[i - 1] == ARG_MEM_OUT)
+			return check_filled(m, memory, (uint32_t)arg->bits);
+		return check_buffer(m, memory, (uint32_t)arg->bits);
+	case ARG_MEM:
+	case ARG_MEM_OR_NULL:
+	case ARG_MEM_OUT:
+		return true; /* with its size */
+	default:
+		return found(m, "argument of an unknown kind");
+	}
+}
+
+static void give_back(struct machine *m, uint64_t record)
+{
+	uint32_t i;
+
+	for (i = 0; i < m->record_count; i++)
+		if (m->records[i] == record)
+			m->records[i] = m->records[--m->record_count];
+}
+
+static bool take_result(struct machine *m, const struct ebpf_helper *helper, struct value *result)
+{
+	switch (helper->ret) {
+	case RET_VALUE_OR_NULL:
+		if (!result->bits)
+			return true;
+		result->tag = T_VALUE;
+		result->map = m->regs[1].map;
+		result->base = result->bits;
+		if (ebpf_map_has_inner(map_def(m, result->map)->type)) {
+			result->tag = T_MAP;
+			result->map |= VMAP_INNER;
+		}
+		return true;
+	case RET_RECORD_OR_NULL:
+		if (!result->bits)
+			return true;
+		if (m->record_count == VREFS_MAX)
+			return found(m, "too many records");
+		result->tag = T_RECORD;
+		result->map = (uint32_t)m->regs[2].bits;
+		result->base = result->bits;
+		m->records[m->record_count++] = result->bits;
+		return true;
+	default:
+		if ((helper->rmin || helper->rmax) &&
+		    ((int64_t)result->bits < helper->rmin || (int64_t)result->bits > helper->rmax))
+			return found(m, "%s returned %lld", helper->name, (long long)result->bits);
+		return true;
+	}
+}
+
+static bool step_helper(struct machine *m, struct ebpf_insn insn)
+{
+	const struct ebpf_helper *helper = &ebpf_helpers[insn.imm];
+	struct value result;
+	int i;
+
+	if (!ebpf_prog_type_allows(m->code->type, insn.imm))
+		return found(m, "helper %d", insn.imm);
+	for (i = 0; i < 5 && helper->args[i]; i++)
+		if (!check_argument(m, helper, i))
+			return false;
+	if (insn.imm == BPF_FUNC_loop)
+		return begin_loop(m);
+	result = number(helper->fn(m->regs[1].bits, m->regs[2].bits, m->regs[3].bits,
+				   m->regs[4].bits, m->regs[5].bits, m->in->env));
+	if (helper->releases)
+		give_back(m, m->regs[1].bits);
+	if (!take_result(m, helper, &result))
+		return false;
+	if (helper->moves_packet)
+		m->moved++;
+	for (i = 1; i <= 5; i++)
+		m->regs[i].tag = T_NONE;
+	m->regs[0] = result;
+	m->pc++;
+	return true;
+}
+
+static bool step_call(struct machine *m, struct ebpf_insn insn)
+{
+	if (insn.src != EBPF_CALL_LOCAL)
+		return step_helper(m, insn);
+	return descend(m, (uint32_t)ebpf_func_target(insn, m->pc), m->pc + 1);
 }
 
 static bool step_return(struct machine *m)
@@ -448,6 +640,8 @@ static bool step_return(struct machine *m)
 
 	if (m->regs[0].tag == T_STACK)
 		return found(m, "function returns its stack");
+	if (frame->looping && (m->regs[0].tag != T_NUMBER || m->regs[0].bits > 1))
+		return found(m, "a callback returns something else");
 	m->depth--;
 	memcpy(&m->regs[6], frame->saved, sizeof(frame->saved));
 	for (i = 1; i <= 5; i++)
@@ -458,7 +652,10 @@ static bool step_return(struct machine *m)
 		.frame = (uint8_t)m->depth,
 	};
 	m->pc = frame->return_pc;
-	return true;
+	if (!frame->looping)
+		return true;
+	return loop_round(m, frame->callback, frame->round + 1,
+			  m->regs[0].bits ? frame->round + 1 : frame->rounds, frame->ctx);
 }
 
 static bool step(struct machine *m, struct ebpf_insn insn)
@@ -519,6 +716,8 @@ bool oracle_run(const struct ebpf_object *obj, const struct ebpf_code *code,
 	m->in = input;
 	m->out = ret_result;
 	m->depth = 0;
+	m->moved = 0;
+	m->record_count = 0;
 	*ret_result = (struct oracle_result){0};
 	memset(m->regs, 0, sizeof(m->regs));
 	m->regs[1] = (struct value){.bits = (uintptr_t)input->ctx, .tag = T_CTX};
@@ -536,6 +735,8 @@ bool oracle_run(const struct ebpf_object *obj, const struct ebpf_code *code,
 		if (ebpf_is_exit(insn) && m->depth == 0) {
 			if (m->regs[0].tag != T_NUMBER)
 				return found(m, "returns no number");
+			if (m->record_count)
+				return found(m, "a record is not given back");
 			ret_result->r0 = m->regs[0].bits;
 			return true;
 		}

@@ -8,9 +8,8 @@
 #include "bpf/object.h"
 
 struct oracle_input {
-	uint8_t *ctx; /* copied for the run */
+	uint8_t *ctx; /* a struct leat_pkt_ctx */
 	size_t ctx_size;
-	uint64_t data, data_end; /* of the packet */
 	const struct ebpf_env *env;
 	uint64_t budget; /* instructions */
 };

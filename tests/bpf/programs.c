@@ -1,21 +1,32 @@
 /* Objects made by hand, without ELF. */
 #include "programs.h"
 
-#include "bpf/jit.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const program_maps[] = {"counters", "value", "hash", "const", NULL};
+const char *const program_maps[] = {"counters", "value", "hash",    "const", "percpu",
+				    "ring",     "outer", "handles", "lru",   NULL};
 
 struct ebpf_object *program_object(void)
 {
+	static const struct ebpf_map_def inner = {
+		.name = "inner",
+		.type = BPF_MAP_TYPE_ARRAY,
+		.key_size = 4,
+		.value_size = 24,
+		.max_entries = 4,
+	};
 	static const struct ebpf_map_def maps[] = {
-		{"counters", BPF_MAP_TYPE_ARRAY, 4, 8, 32, false, NULL},
-		{"value", BPF_MAP_TYPE_ARRAY, 4, 48, 1, false, NULL},
-		{"hash", BPF_MAP_TYPE_HASH, 8, 16, 64, false, NULL},
-		{"const", BPF_MAP_TYPE_ARRAY, 4, 64, 1, true, NULL},
+		{.name = "counters", BPF_MAP_TYPE_ARRAY, 4, 8, 32},
+		{.name = "value", BPF_MAP_TYPE_ARRAY, 4, 48, 1},
+		{.name = "hash", BPF_MAP_TYPE_HASH, 8, 16, 64},
+		{.name = "const", BPF_MAP_TYPE_ARRAY, 4, 64, 1, .read_only = true},
+		{.name = "percpu", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 24, 4},
+		{.name = "ring", BPF_MAP_TYPE_RINGBUF, 0, 0, 4096},
+		{.name = "outer", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 4},
+		{.name = "handles", BPF_MAP_TYPE_DEVMAP, 4, 4, 4},
+		{.name = "lru", BPF_MAP_TYPE_LRU_HASH, 8, 24, 4},
 	};
 	struct ebpf_object *obj = calloc(1, sizeof(*obj));
 
@@ -25,6 +36,10 @@ struct ebpf_object *program_object(void)
 	obj->engine = "none";
 	memcpy(obj->maps, maps, sizeof(maps));
 	obj->map_count = sizeof(maps) / sizeof(maps[0]);
+	obj->maps[PROGRAM_OUTER].inner = malloc(sizeof(inner));
+	if (!obj->maps[PROGRAM_OUTER].inner)
+		abort();
+	*obj->maps[PROGRAM_OUTER].inner = inner;
 	return obj;
 }
 
@@ -48,9 +63,7 @@ void program_drop(struct ebpf_object *obj)
 {
 	struct ebpf_code *code = &obj->progs[--obj->prog_count];
 
-	ebpf_jit_free(code);
-	free(code->insns);
-	free(code->calls);
+	ebpf_code_finish(code);
 	obj->verified = obj->prepared = false;
 }
 

@@ -5,8 +5,21 @@
 
 /*
  * "counters": array of 32 u64; "value": array of one 48-byte value; "hash": u64 keys, 16-byte
- * values; "const": read-only array of one 64-byte value.
+ * values; "const": read-only array of one 64-byte value; "percpu": per-CPU array of 4 values of 24
+ * bytes; "ring": ring buffer of 4096 bytes; "outer": array of 4 maps, each an array of 4 values of
+ * 24 bytes; "handles": 4 of them; "lru": u64 keys, 4 values of 24 bytes.
  */
+enum {
+	PROGRAM_COUNTERS,
+	PROGRAM_VALUE,
+	PROGRAM_HASH,
+	PROGRAM_CONST,
+	PROGRAM_PERCPU,
+	PROGRAM_RING,
+	PROGRAM_OUTER,
+	PROGRAM_HANDLES,
+	PROGRAM_LRU,
+};
 extern const char *const program_maps[];
 
 /* An object with these maps and no program. */

@@ -1,5 +1,6 @@
 /* Maps by themselves: definitions, hash tables against a model, LRU, longest prefixes, threads. */
 #include "bpf/map.h"
+#include "bpf/ring.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,19 +27,26 @@ static void test_definitions(void **state)
 		struct ebpf_map_def def;
 		int err;
 	} cases[] = {
-		{{"", BPF_MAP_TYPE_ARRAY, 4, 1, 1, false, NULL}, 0},
-		{{"", BPF_MAP_TYPE_ARRAY, 8, 1, 1, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_ARRAY, 4, 0, 1, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_ARRAY, 4, 1, 0, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_ARRAY, 4, 8, UINT32_MAX, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_ARRAY, 4, UINT32_MAX, 1, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_HASH, 0, 8, 1, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_HASH, 513, 8, 1, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_HASH, 512, 8, 1, false, NULL}, 0},
-		{{"", BPF_MAP_TYPE_LPM_TRIE, 4, 8, 1, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_LPM_TRIE, 36, 8, 1, false, NULL}, 0},
-		{{"", BPF_MAP_TYPE_LPM_TRIE, 37, 8, 1, false, NULL}, -EINVAL},
-		{{"", BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, false, NULL}, -ENOTSUP},
+		{{.name = "", BPF_MAP_TYPE_ARRAY, 4, 1, 1}, 0},
+		{{.name = "", BPF_MAP_TYPE_ARRAY, 8, 1, 1}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_ARRAY, 4, 0, 1}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_ARRAY, 4, 1, 0}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_ARRAY, 4, 8, UINT32_MAX}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_ARRAY, 4, UINT32_MAX, 1}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_HASH, 0, 8, 1}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_HASH, 513, 8, 1}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_HASH, 512, 8, 1}, 0},
+		{{.name = "", BPF_MAP_TYPE_LPM_TRIE, 4, 8, 1}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_LPM_TRIE, 36, 8, 1}, 0},
+		{{.name = "", BPF_MAP_TYPE_LPM_TRIE, 37, 8, 1}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_RINGBUF, 0, 0, 4096}, 0},
+		{{.name = "", BPF_MAP_TYPE_RINGBUF, 0, 0, 4095}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_RINGBUF, 0, 0, 2048}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_RINGBUF, 4, 0, 4096}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_DEVMAP, 4, 4, 4}, 0},
+		{{.name = "", BPF_MAP_TYPE_DEVMAP, 4, 8, 4}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 4}, -EINVAL},
+		{{.name = "", BPF_MAP_TYPE_STACK_TRACE, 4, 8, 4}, -ENOTSUP},
 	};
 	size_t i;
 
@@ -52,7 +60,7 @@ static void test_definitions(void **state)
 /* Random operations on a hash map of 40 entries, beside an array that knows the answers. */
 static void test_hash(void **state)
 {
-	static const struct ebpf_map_def def = {"", BPF_MAP_TYPE_HASH, 6, 12, 40, false, NULL};
+	static const struct ebpf_map_def def = {.name = "", BPF_MAP_TYPE_HASH, 6, 12, 40};
 	struct ebpf_map *map = make(&def);
 	uint8_t model[KEYS][12];
 	bool there[KEYS] = {false};
@@ -103,7 +111,7 @@ static void test_hash(void **state)
 
 static void test_lru(void **state)
 {
-	static const struct ebpf_map_def def = {"", BPF_MAP_TYPE_LRU_HASH, 4, 4, 8, false, NULL};
+	static const struct ebpf_map_def def = {.name = "", BPF_MAP_TYPE_LRU_HASH, 4, 4, 8};
 	struct ebpf_map *map = make(&def);
 	uint32_t key, value, favourite = 3, found = 0;
 
@@ -148,7 +156,7 @@ static void lpm_add(struct ebpf_map *map, uint32_t bits, uint8_t a, uint8_t b, u
 
 static void test_lpm(void **state)
 {
-	static const struct ebpf_map_def def = {"", BPF_MAP_TYPE_LPM_TRIE, 8, 4, 8, false, NULL};
+	static const struct ebpf_map_def def = {.name = "", BPF_MAP_TYPE_LPM_TRIE, 8, 4, 8};
 	struct ebpf_map *map = make(&def);
 	struct prefix key = {33, {10, 0, 0, 0}};
 	uint32_t value = 1;
@@ -196,7 +204,7 @@ static void *work(void *arg)
 
 static void test_threads(void **state)
 {
-	static const struct ebpf_map_def def = {"", BPF_MAP_TYPE_LRU_HASH, 4, 4, 16, false, NULL};
+	static const struct ebpf_map_def def = {.name = "", BPF_MAP_TYPE_LRU_HASH, 4, 4, 16};
 	struct ebpf_map *map = make(&def);
 	pthread_t threads[3];
 	void *result;
@@ -212,12 +220,126 @@ static void test_threads(void **state)
 	ebpf_map_destroy(map);
 }
 
+/* Each thread finds its own copy; the control side writes all. */
+static void test_percpu(void **state)
+{
+	static const struct ebpf_map_def def = {.name = "", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 3};
+	struct ebpf_map *map;
+	uint32_t key = 2, cpu;
+	uint64_t value = 7;
+
+	(void)state;
+	assert_int_equal(ebpf_cpus_set(0), -EINVAL);
+	assert_int_equal(ebpf_cpus_set(EBPF_CPUS_MAX + 1), -EINVAL);
+	assert_int_equal(ebpf_cpus_set(4), 0);
+	map = make(&def);
+	assert_int_equal(ebpf_cpus_set(1), 0);
+	assert_int_equal(ebpf_map_update(map, &key, &value, 0), 0);
+	for (cpu = 0; cpu < 6; cpu++) {
+		ebpf_thread_cpu_set(cpu); /* 4 and 5 share copy 0 */
+		*(uint64_t *)ebpf_map_find(map, &key) += cpu;
+	}
+	ebpf_thread_cpu_set(0);
+	for (cpu = 0; cpu < 4; cpu++) {
+		assert_int_equal(ebpf_map_lookup_copy(map, &key, cpu, &value), 0);
+		assert_int_equal(value, cpu ? 7 + cpu : 7 + 4 + 5);
+	}
+	assert_int_equal(ebpf_map_lookup_copy(map, &key, 4, &value), -EINVAL);
+	key = 3;
+	assert_null(ebpf_map_find(map, &key));
+	ebpf_map_destroy(map);
+}
+
+static void test_ring(void **state)
+{
+	static const struct ebpf_map_def def = {.name = "", BPF_MAP_TYPE_RINGBUF, 0, 0, 4096};
+	struct ebpf_map *map = make(&def);
+	struct ebpf_ring *ring = ebpf_map_ring(map);
+	uint64_t record, lost, next = 0, expected = 0, round;
+	uint8_t big[2048] = {0}, buf[2048];
+	void *busy;
+
+	(void)state;
+	assert_int_equal(ebpf_map_ring_take(map, buf, sizeof(buf), &lost), -ENOENT);
+	/* many rounds around the ring, with lengths that do not divide it */
+	for (round = 0; round < 1000; round++) {
+		uint32_t size = (uint32_t)(8 + round * 13 % 100);
+
+		memcpy(big, &next, sizeof(next));
+		while (ebpf_ring_put(ring, big, size) == 0) {
+			next++;
+			memcpy(big, &next, sizeof(next));
+		}
+		while (ebpf_map_ring_take(map, &record, sizeof(record), NULL) == size)
+			assert_int_equal(record, expected++);
+		assert_int_equal(expected, next);
+	}
+	assert_int_equal(ebpf_map_ring_take(map, buf, sizeof(buf), &lost), -ENOENT);
+	assert_int_equal(lost, 1000);
+	/* a busy record holds up those behind it; a discarded one is not seen */
+	busy = ebpf_ring_reserve(ring, 8);
+	assert_non_null(busy);
+	assert_int_equal(ebpf_ring_put(ring, big, 16), 0);
+	assert_int_equal(ebpf_map_ring_take(map, buf, sizeof(buf), NULL), -ENOENT);
+	ebpf_ring_commit(busy, true);
+	assert_int_equal(ebpf_map_ring_take(map, buf, 4, NULL), 16);
+	/* half of the ring, no more */
+	assert_int_equal(ebpf_ring_put(ring, big, sizeof(big)), 0);
+	assert_int_equal(ebpf_map_ring_take(map, buf, sizeof(buf), NULL), sizeof(big));
+	assert_null(ebpf_ring_reserve(ring, sizeof(big) + 1));
+	/* a ring has no keys */
+	assert_int_equal(ebpf_map_update(map, "", "", 0), -EINVAL);
+	assert_int_equal(ebpf_map_lookup(map, "", buf), -EINVAL);
+	assert_int_equal(ebpf_map_delete(map, ""), -EINVAL);
+	assert_int_equal(ebpf_map_next_key(map, NULL, buf), -EINVAL);
+	ebpf_map_destroy(map);
+}
+
+static void check_outer(uint32_t type)
+{
+	static struct ebpf_map_def inner = {.name = "", BPF_MAP_TYPE_HASH, 4, 8, 4};
+	static const struct ebpf_map_def other = {.name = "", BPF_MAP_TYPE_HASH, 4, 16, 4};
+	struct ebpf_map_def def = {.name = "", type, 4, 4, 4, .inner = &inner};
+	struct ebpf_map *map = make(&def), *stranger = make(&other), *found;
+	uint32_t key = 3, small = 1;
+	uint64_t value = 5;
+
+	assert_null(ebpf_map_inner(map, &key));
+	assert_null(ebpf_map_find_for_program(map, &key));
+	assert_int_equal(ebpf_map_inner_create(map, &key), 0);
+	assert_int_equal(ebpf_map_inner_create(map, &key), -EEXIST);
+	found = ebpf_map_inner(map, &key);
+	assert_non_null(found);
+	assert_ptr_equal(ebpf_map_find_for_program(map, &key), found);
+	assert_int_equal(ebpf_map_update(found, &small, &value, 0), 0);
+	/* its address is nobody's business, and no program's map gets in from outside */
+	assert_int_equal(ebpf_map_lookup(map, &key, &value), -EINVAL);
+	assert_int_equal(ebpf_map_update(map, &key, &stranger, 0), -EINVAL);
+	assert_int_equal(ebpf_map_inner_set(map, 0, stranger), -EINVAL);
+	assert_int_equal(ebpf_map_inner_remove(map, &key), 0);
+	assert_int_equal(ebpf_map_inner_remove(map, &key), -ENOENT);
+	assert_null(ebpf_map_find_for_program(map, &key));
+	/* a program that found it before may go on with it */
+	assert_int_equal(ebpf_map_lookup(found, &small, &value), 0);
+	assert_int_equal(value, 5);
+	ebpf_map_destroy(stranger);
+	ebpf_map_destroy(map);
+}
+
+static void test_map_of_maps(void **state)
+{
+	(void)state;
+	check_outer(BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	check_outer(BPF_MAP_TYPE_HASH_OF_MAPS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_definitions), cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_lru),         cmocka_unit_test(test_lpm),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_threads),     cmocka_unit_test(test_percpu),
+		cmocka_unit_test(test_ring),        cmocka_unit_test(test_map_of_maps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

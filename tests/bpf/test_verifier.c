@@ -26,6 +26,7 @@
 struct labelled {
 	char name[128];
 	char reason[128]; /* empty: accept */
+	char section[64];
 	char text[TEXT_MAX];
 	int line; /* of the first instruction */
 };
@@ -63,6 +64,7 @@ static bool next_program(struct labelled *p)
 	if (strncmp(line, "reject ", 7) == 0)
 		snprintf(p->reason, sizeof(p->reason), "%.*s", (int)sizeof(p->reason) - 1,
 			 line + 7);
+	snprintf(p->section, sizeof(p->section), "leat/egress");
 	p->line = line_number + 1;
 	for (n = 0; next_line(line, sizeof(line)) && n + sizeof(line) < TEXT_MAX;
 	     n += strlen(line)) {
@@ -70,6 +72,8 @@ static bool next_program(struct labelled *p)
 			snprintf(pending, sizeof(pending), "%s", line);
 			break;
 		}
+		if (sscanf(line, "section %63s", p->section) == 1)
+			snprintf(line, sizeof(line), "\n"); /* lines keep their numbers */
 		memcpy(p->text + n, line, strlen(line) + 1);
 	}
 	return true;
@@ -99,7 +103,7 @@ static int check_program(struct ebpf_object *obj, const struct labelled *p)
 	int count = assemble(p, insns), err;
 	char log[EBPF_LOG_SIZE] = "";
 
-	err = ebpf_verify(obj, program_add(obj, "leat/egress", insns, (size_t)count), log,
+	err = ebpf_verify(obj, program_add(obj, p->section, insns, (size_t)count), log,
 			  sizeof(log));
 	program_drop(obj);
 	if (!p->reason[0] && !err)
