@@ -115,6 +115,13 @@ void dpu_port_detach(struct dpu_port *port);
  */
 int dpu_port_set_filter(struct dpu_port *port, struct ebpf_object *filter);
 
+/*
+ * Sets a handle of the port's filter (leat/abi/filter.h): entry @index of its map @name leads to
+ * the instance @id, 0 to none. -ENOENT: no filter, or no such map; -EPERM: not an instance of the
+ * same tenant; -E2BIG. A filter that is replaced takes its handles with it.
+ */
+int dpu_port_handle_set(struct dpu_port *port, const char *name, uint32_t index, uint32_t id);
+
 /* ---- uplinks: a TAP (or anything that speaks like one) ---- */
 
 /*

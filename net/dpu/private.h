@@ -19,6 +19,7 @@
 
 #define DPU_CHAIN_MAX 128U           /* descriptors that one frame may have */
 #define DPU_HEAD_BYTES 256U          /* private copy of a frame's begin */
+#define DPU_HEADROOM 64U             /* in front of it, for filters that add headers */
 #define DPU_FRAME_MAX (65535U + 18U) /* a whole IP packet behind a tagged Ethernet header */
 #define DPU_TOUCHED_MAX 64U          /* receive queues given frames within one poll */
 #define DPU_GROUP_MAX 64U            /* receivers of one broadcast frame */
@@ -90,8 +91,12 @@ struct dpu_frame {
 	uint32_t len; /* head and payload */
 	unsigned nr_segs;
 	struct dpu_seg seg[DPU_CHAIN_MAX]; /* payload behind the head */
-	uint8_t copy[DPU_HEAD_BYTES] __attribute__((aligned(16)));
+	uint8_t room[DPU_HEADROOM] __attribute__((aligned(16)));
+	uint8_t copy[DPU_HEAD_BYTES]; /* directly behind the room */
 };
+
+_Static_assert(offsetof(struct dpu_frame, copy) - offsetof(struct dpu_frame, room) == DPU_HEADROOM,
+	       "a head may begin in the room");
 
 /* Receive buffers found for a frame, not yet taken. */
 struct dpu_room {
@@ -131,6 +136,7 @@ struct dpu_table {
 	struct dpu_port **port;
 	struct dpu_slot *by_mac;
 	struct dpu_slot *by_ip;
+	struct dpu_slot *by_id;
 };
 
 struct dpu_touch {
@@ -166,6 +172,7 @@ void dpu_touched_flush(struct dpu *dpu, unsigned core);
 
 /* table.c */
 struct dpu_port *dpu_table_by_mac(const struct dpu_table *table, uint64_t mac_key);
+struct dpu_port *dpu_table_by_id(const struct dpu_table *table, uint32_t id);
 struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be);
 int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu_table **ret_table);
 uint64_t dpu_mac_key(const uint8_t mac[6]);
@@ -187,12 +194,12 @@ bool dpu_port_ready(struct dpu_port *port);
 /* offload.c */
 int dpu_offload_check(struct dpu_frame *frame, uint16_t mtu, enum dpu_drop *ret_drop);
 
-/* filter.c */
-bool dpu_filter_egress(struct dpu_port *port, const struct dpu_frame *frame, uint64_t now_ns,
-		       dpu_counter *runs, enum dpu_drop *ret_drop);
-bool dpu_filter_ingress(struct dpu_port *port, const struct dpu_frame *frame,
-			const struct dpu_port *from, uint64_t now_ns, dpu_counter *runs,
-			enum dpu_drop *ret_drop);
+/* filter.c; they may change the frame */
+bool dpu_filter_egress(struct dpu_port *port, struct dpu_frame *frame, uint64_t now_ns,
+		       dpu_counter *runs, uint32_t *ret_redirect, enum dpu_drop *ret_drop);
+bool dpu_filter_ingress(struct dpu_port *port, struct dpu_frame *frame, const struct dpu_port *from,
+			uint64_t now_ns, dpu_counter *runs, enum dpu_drop *ret_drop);
+bool dpu_filter_changes_ingress(const struct dpu_port *port);
 
 /* switch.c */
 enum dpu_outcome dpu_switch_from_port(struct dpu *dpu, unsigned core, struct dpu_port *from,

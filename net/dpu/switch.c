@@ -97,11 +97,12 @@ static bool can_take(const struct dpu_port *to, const struct dpu_frame *frame)
 	}
 }
 
-/* Runs the receiver's filter, copies, lets go of the landing. */
+/* Runs the receiver's filter, which may change the frame, copies, lets go of the landing. */
 static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct dpu_port *to,
 		 struct landing *landing, struct dpu_frame *frame)
 {
 	struct dpu_vq *rxq = landing->rxq;
+	uint32_t len = frame->len;
 	enum dpu_drop reason;
 	bool pass;
 
@@ -109,6 +110,10 @@ static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct d
 				  &reason);
 	if (pass && !can_take(to, frame)) {
 		reason = DPU_DROP_OFFLOAD;
+		pass = false;
+	}
+	if (pass && frame->len != len && dpu_rxq_find(to, rxq, frame->len, &landing->room)) {
+		reason = DPU_DROP_RX_FULL;
 		pass = false;
 	}
 	if (pass)
@@ -133,6 +138,21 @@ static void deliver_now(struct dpu *dpu, unsigned core, struct dpu_port *from, s
 		drop(to, false, r == -EIO ? DPU_DROP_RX_DOWN : DPU_DROP_RX_FULL);
 }
 
+/* One of several receivers: what its filter makes of the frame is for it alone. */
+static void deliver_copy(struct dpu *dpu, unsigned core, struct dpu_port *from, struct dpu_port *to,
+			 struct dpu_frame *frame)
+{
+	struct dpu_frame own;
+
+	if (!dpu_filter_changes_ingress(to)) {
+		deliver_now(dpu, core, from, to, frame);
+		return;
+	}
+	own = *frame; /* frames of ports have their head in themselves */
+	own.head = own.room + (frame->head - frame->room);
+	deliver_now(dpu, core, from, to, &own);
+}
+
 /* May the frame still wait for its receiver? Starts the clock at the first call. */
 static bool hold(uint64_t *since_ns, uint64_t now_ns)
 {
@@ -141,10 +161,15 @@ static bool hold(uint64_t *since_ns, uint64_t now_ns)
 	return now_ns - *since_ns < DPU_HOLD_NS;
 }
 
-static enum dpu_outcome unicast(struct dpu *dpu, unsigned core, struct dpu_port *from,
-				struct dpu_vq *txq, struct dpu_port *to, struct dpu_frame *frame)
+static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		    struct dpu_port *from, uint32_t redirect, struct dpu_frame *frame);
+
+static enum dpu_outcome unicast(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+				struct dpu_port *from, struct dpu_vq *txq, struct dpu_port *to,
+				struct dpu_frame *frame)
 {
 	uint64_t now_ns = dpu->core[core].now_ns;
+	uint32_t redirect, len = frame->len;
 	struct landing landing;
 	enum dpu_drop reason;
 	int r = landing_find(to, frame, &landing);
@@ -152,10 +177,16 @@ static enum dpu_outcome unicast(struct dpu *dpu, unsigned core, struct dpu_port 
 	if ((r == -EBUSY || r == -EAGAIN) && hold(&txq->held_since_ns, now_ns))
 		return DPU_BUSY;
 	txq->held_since_ns = 0;
-	if (!dpu_filter_egress(from, frame, now_ns, &txq->filter_runs, &reason)) {
+	if (!dpu_filter_egress(from, frame, now_ns, &txq->filter_runs, &redirect, &reason)) {
 		if (r == 0)
 			dpu_unlock(&landing.rxq->lock);
 		drop(from, true, reason);
+		return DPU_DONE;
+	}
+	if (unlikely(redirect || frame->len != len || dpu_mac_key(frame->head) != to->mac_key)) {
+		if (r == 0)
+			dpu_unlock(&landing.rxq->lock);
+		forward(dpu, core, table, from, redirect, frame);
 		return DPU_DONE;
 	}
 	if (r == 0)
@@ -187,7 +218,7 @@ static void flood(struct dpu *dpu, unsigned core, const struct dpu_table *table,
 
 		if (to == from || to->config.tenant != from->config.tenant)
 			continue;
-		deliver_now(dpu, core, from, to, frame);
+		deliver_copy(dpu, core, from, to, frame);
 		receivers++;
 	}
 	to_uplink(dpu, from, frame);
@@ -214,18 +245,45 @@ static void arp_request(struct dpu *dpu, unsigned core, const struct dpu_table *
 	deliver_now(dpu, core, target, from, &reply);
 }
 
-static void group(struct dpu *dpu, unsigned core, const struct dpu_table *table,
-		  struct dpu_port *from, struct dpu_vq *txq, struct dpu_frame *frame)
+/* To the handle's instance; the operator may have named one that went, or another tenant's. */
+static void follow_handle(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+			  struct dpu_port *from, uint32_t redirect, struct dpu_frame *frame)
+{
+	struct dpu_port *to = dpu_table_by_id(table, redirect);
+
+	if (!to)
+		drop(from, true, DPU_DROP_NO_PORT);
+	else if (to->config.tenant != from->config.tenant)
+		drop(from, true, DPU_DROP_TENANT);
+	else
+		deliver_now(dpu, core, from, to, frame);
+}
+
+/* Where a frame goes that the sender's filter let pass, as it is now. */
+static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		    struct dpu_port *from, uint32_t redirect, struct dpu_frame *frame)
 {
 	struct dpu_arp arp;
-	enum dpu_drop reason;
+	struct dpu_port *to;
 
-	if (!dpu_filter_egress(from, frame, dpu->core[core].now_ns, &txq->filter_runs, &reason))
-		drop(from, true, reason);
-	else if (dpu_arp_is_request(frame, &arp))
-		arp_request(dpu, core, table, from, &arp, frame);
+	if (redirect) {
+		follow_handle(dpu, core, table, from, redirect, frame);
+		return;
+	}
+	if (frame->head[0] & 1) {
+		if (dpu_arp_is_request(frame, &arp))
+			arp_request(dpu, core, table, from, &arp, frame);
+		else
+			flood(dpu, core, table, from, frame);
+		return;
+	}
+	to = dpu_table_by_mac(table, dpu_mac_key(frame->head));
+	if (to == from)
+		drop(from, true, DPU_DROP_NO_PORT);
+	else if (to)
+		deliver_now(dpu, core, from, to, frame);
 	else
-		flood(dpu, core, table, from, frame);
+		to_uplink(dpu, from, frame);
 }
 
 /* The caller holds txq's lock. */
@@ -236,24 +294,20 @@ enum dpu_outcome dpu_switch_from_port(struct dpu *dpu, unsigned core, struct dpu
 	const struct dpu_table *table = atomic_load_explicit(&dpu->table, memory_order_acquire);
 	enum dpu_drop reason;
 	struct dpu_port *to;
+	uint32_t redirect;
 
 	if (dpu_offload_check(frame, from->config.mtu, &reason)) {
 		drop(from, true, reason);
 		return DPU_DONE;
 	}
-	if (frame->head[0] & 1) {
-		group(dpu, core, table, from, txq, frame);
-		return DPU_DONE;
-	}
-	to = dpu_table_by_mac(table, dpu_mac_key(frame->head));
+	to = frame->head[0] & 1 ? NULL : dpu_table_by_mac(table, dpu_mac_key(frame->head));
 	if (to && to != from)
-		return unicast(dpu, core, from, txq, to, frame);
-	if (!dpu_filter_egress(from, frame, dpu->core[core].now_ns, &txq->filter_runs, &reason))
+		return unicast(dpu, core, table, from, txq, to, frame);
+	if (!dpu_filter_egress(from, frame, dpu->core[core].now_ns, &txq->filter_runs, &redirect,
+			       &reason))
 		drop(from, true, reason);
-	else if (to == from)
-		drop(from, true, DPU_DROP_NO_PORT);
 	else
-		to_uplink(dpu, from, frame);
+		forward(dpu, core, table, from, redirect, frame);
 	return DPU_DONE;
 }
 

@@ -46,6 +46,11 @@ struct dpu_port *dpu_table_by_mac(const struct dpu_table *table, uint64_t mac_ke
 	return slot_find(table->by_mac, table->nr_slots, mac_key);
 }
 
+struct dpu_port *dpu_table_by_id(const struct dpu_table *table, uint32_t id)
+{
+	return slot_find(table->by_id, table->nr_slots, id);
+}
+
 struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be)
 {
 	return slot_find(table->by_ip, table->nr_slots, ipv4_be);
@@ -60,17 +65,19 @@ int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu
 	while (nr_slots < 2 * nr_ports)
 		nr_slots *= 2;
 	table = calloc(1, sizeof(*table) + nr_ports * sizeof(table->port[0]) +
-				  2UL * nr_slots * sizeof(struct dpu_slot));
+				  3UL * nr_slots * sizeof(struct dpu_slot));
 	if (!table)
 		return -ENOMEM;
 	table->nr_ports = nr_ports;
 	table->nr_slots = nr_slots;
 	table->by_mac = (struct dpu_slot *)(table + 1);
 	table->by_ip = table->by_mac + nr_slots;
-	table->port = (struct dpu_port **)(table->by_ip + nr_slots);
+	table->by_id = table->by_ip + nr_slots;
+	table->port = (struct dpu_port **)(table->by_id + nr_slots);
 	for (unsigned i = 0; i < nr_ports; i++) {
 		table->port[i] = ports[i];
 		slot_insert(table->by_mac, nr_slots, ports[i]->mac_key, ports[i]);
+		slot_insert(table->by_id, nr_slots, ports[i]->config.id, ports[i]);
 		if (ports[i]->config.ipv4_be)
 			slot_insert(table->by_ip, nr_slots, ports[i]->config.ipv4_be, ports[i]);
 	}

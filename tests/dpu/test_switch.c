@@ -1,8 +1,10 @@
 /*
  * What the DPU does with frames of well-behaved drivers: delivery, offloads, filters, ARP, limits.
  */
+#include "tests/bpf/helpers.h"
 #include "tests/dpu/fixture.h"
 
+#include <errno.h>
 #include <string.h>
 
 static uint8_t sent[70000], got[70000];
@@ -357,6 +359,130 @@ static void test_attach_refuses(void **state)
 	assert_null(port);
 }
 
+/* A third instance, C, whose filter does what its tag says (tests/bpf/helpers.bpf.c). */
+struct third {
+	struct dpu_port *port;
+	struct driver driver;
+	struct ebpf_object *filter, *passall;
+};
+
+static void third_attach(struct third *c, uint32_t tag)
+{
+	static unsigned owner = A;
+	struct dpu_port_config config = {
+		.id = 9,
+		.tenant = 1,
+		.tag = tag,
+		.mtu = 1500,
+		.ipv4_be = 0x0900630a,
+		.prefix_len = 16,
+		.nr_queue_pairs = 1,
+		.window_bytes = DRIVER_WINDOW_BYTES,
+		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
+		.owner = &owner,
+	};
+
+	c->filter = fixture_filter("../../tests/bpf/helpers");
+	c->passall = fixture_filter("passall");
+	assert_int_equal(driver_create(&c->driver), 0);
+	config.window = c->driver.window;
+	assert_int_equal(dpu_port_attach(fx.dpu, &config, &c->port), 0);
+	assert_int_equal(dpu_port_set_filter(c->port, c->filter), 0);
+	assert_int_equal(dpu_port_set_filter(fx.port[B], c->passall), 0);
+	driver_start(&c->driver, 32);
+}
+
+static void third_detach(struct third *c)
+{
+	dpu_port_detach(c->port);
+	driver_destroy(&c->driver);
+	ebpf_object_unref(c->filter);
+	ebpf_object_unref(c->passall);
+}
+
+static void third_send(struct third *c, const struct virtio_net_hdr *gso, size_t bytes)
+{
+	dpu_round_begin(fx.dpu, 0, fx.now_ns);
+	assert_true(driver_send(&c->driver, 0, gso, sent, bytes, 2048));
+	assert_int_equal(dpu_txq_poll(c->port, 0, 0, 32), 1);
+	dpu_round_end(fx.dpu, 0);
+	assert_int_equal(driver_reclaim(&c->driver, 0), 1);
+}
+
+static uint64_t third_drops(const struct third *c, enum dpu_drop reason)
+{
+	struct dpu_port_stats stats;
+
+	dpu_port_stats_get(c->port, &stats);
+	return stats.drops_tx[reason];
+}
+
+/* A frame for nobody's address goes where the handle leads, and only within the tenant. */
+static void test_redirect(void **state)
+{
+	size_t bytes = fixture_frame(A, B, 300, sent);
+	struct third c;
+
+	(void)state;
+	third_attach(&c, CASE_REDIRECT);
+	memset(sent, 0x42, 6);
+	third_send(&c, NULL, bytes);
+	assert_int_equal(third_drops(&c, DPU_DROP_EGRESS), 1);
+	assert_int_equal(dpu_port_handle_set(c.port, "nothing", 0, 2), -ENOENT);
+	assert_int_equal(dpu_port_handle_set(c.port, "result", 0, 2), -ENOENT);
+	assert_int_equal(dpu_port_handle_set(c.port, "handles", 0, 77), -EPERM);
+	assert_int_equal(dpu_port_handle_set(c.port, "handles", 4, 2), -E2BIG);
+	assert_int_equal(dpu_port_handle_set(c.port, "handles", 0, 2), 0);
+	third_send(&c, NULL, bytes);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
+	assert_memory_equal(sent, got, bytes);
+	/* also away from the one that it is addressed to */
+	assert_int_equal(dpu_port_handle_set(c.port, "handles", 0, 1), 0);
+	fixture_mac(B, sent);
+	third_send(&c, NULL, bytes);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fixture_port_stats(A).drops_rx[DPU_DROP_INGRESS], 1);
+	assert_int_equal(dpu_port_handle_set(c.port, "handles", 0, 0), 0);
+	third_send(&c, NULL, bytes);
+	assert_int_equal(third_drops(&c, DPU_DROP_EGRESS), 2);
+	third_detach(&c);
+}
+
+/* What the filter writes is what arrives, the payload behind the head unchanged. */
+static void test_rewrite(void **state)
+{
+	static const uint8_t address[] = {10, 99, 99, 99};
+	struct virtio_net_hdr gso;
+	struct third c;
+	size_t bytes;
+
+	(void)state;
+	third_attach(&c, CASE_REWRITE);
+	bytes = fixture_frame(A, B, 20000, sent);
+	gso = make_gso(sent, 1448);
+	third_send(&c, &gso, bytes);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
+	assert_memory_equal(got + 30, address, 4);
+	assert_int_equal(got[36] << 8 | got[37], 8080);
+	assert_memory_equal(sent + 54, got + 54, bytes - 54);
+	assert_int_equal(hdr.hdr.csum_start, 34);
+	third_detach(&c);
+}
+
+/* A destination that the filter wrote is looked up again. */
+static void test_rewritten_destination(void **state)
+{
+	size_t bytes = fixture_frame(A, B, 300, sent);
+	struct third c;
+
+	(void)state;
+	third_attach(&c, CASE_DIRECT);
+	third_send(&c, NULL, bytes);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(third_drops(&c, DPU_DROP_NO_PORT), 1);
+	third_detach(&c);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -374,6 +500,9 @@ int main(void)
 		TEST(test_arp_is_answered),
 		TEST(test_other_tenant),
 		TEST(test_attach_refuses),
+		TEST(test_redirect),
+		TEST(test_rewrite),
+		TEST(test_rewritten_destination),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
