@@ -48,7 +48,7 @@ EBPF_HELPER(ebpf_helper_load_bytes)
 		memset(to, 0, len);
 		return error(EFAULT);
 	}
-	memcpy(to, from, len);
+	memmove(to, from, len); /* it may be in the packet too */
 	return 0;
 }
 

@@ -135,12 +135,13 @@ static bool same_storage(const struct ebpf_map *a, const struct ebpf_map *b)
 /* Is everything in @a in @b too? */
 static bool covers(struct ebpf_map *a, struct ebpf_map *b)
 {
-	uint8_t key[EBPF_KEY_SIZE_MAX], x[256], y[256];
-	const void *last = NULL;
+	uint8_t key[EBPF_KEY_SIZE_MAX];
+	const void *last = NULL, *x, *y;
 
 	while (ebpf_map_next_key(a, last, key) == 0) {
-		if (ebpf_map_lookup(a, key, x) || ebpf_map_lookup(b, key, y) ||
-		    memcmp(x, y, a->def->value_size) != 0)
+		x = ebpf_map_find(a, key);
+		y = ebpf_map_find(b, key);
+		if (!x || !y || memcmp(x, y, a->def->value_size) != 0)
 			return false;
 		last = key;
 	}

@@ -4,12 +4,15 @@
  */
 #include "generate.h"
 
+#include "programs.h"
+
 #include "bpf/platform.h"
+#include "leat/abi/filter.h"
 
 #include <linux/bpf.h>
 #include <string.h>
 
-enum guess { G_NONE, G_NUMBER, G_SMALL, G_CTX, G_PKT, G_END, G_VALUE, G_STACK };
+enum guess { G_NONE, G_NUMBER, G_SMALL, G_CTX, G_PKT, G_END, G_VALUE, G_STACK, G_RECORD };
 
 struct program {
 	struct generator *g;
@@ -18,6 +21,7 @@ struct program {
 	uint8_t guess[EBPF_REGS];
 	uint8_t slots[4]; /* what the upper stack slots hold */
 	bool in_function;
+	bool function_calls; /* the functions are wanted */
 };
 
 uint64_t generate_random(struct generator *g)
@@ -183,7 +187,21 @@ static void make_memory(struct program *p)
 	static const uint8_t sizes[] = {EBPF_B, EBPF_H, EBPF_W, EBPF_DW};
 	uint8_t size = sizes[below(p, 4)], dst = target(p), base;
 
-	switch (below(p, 6)) {
+	switch (below(p, 8)) {
+	case 6: /* packet, written */
+		make_packet_check(p);
+		emit(p, EBPF_STX | EBPF_MEM | size, pick(p, G_PKT), pick(p, G_NUMBER),
+		     (int16_t)below(p, 24), 0);
+		return;
+	case 7: /* record */
+		base = pick(p, G_RECORD);
+		if (below(p, 2)) {
+			emit(p, EBPF_STX | EBPF_MEM | size, base, pick(p, G_NUMBER),
+			     (int16_t)below(p, 20), 0);
+			return;
+		}
+		emit(p, EBPF_LDX | EBPF_MEM | size, dst, base, (int16_t)below(p, 20), 0);
+		break;
 	case 0: /* value of a map */
 		base = pick(p, G_VALUE);
 		emit(p, EBPF_LDX | EBPF_MEM | size, dst, base, (int16_t)below(p, 48), 0);
@@ -255,10 +273,202 @@ static void make_atomic(struct program *p)
 	     (int16_t)(below(p, 8) ? off & ~7 : off), ops[below(p, 10)]);
 }
 
+static void make_constant(struct program *p, uint8_t dst, uint8_t kind, int32_t imm, int32_t second)
+{
+	emit(p, EBPF_LDDW, dst, kind, 0, imm);
+	emit(p, 0, 0, 0, 0, second);
+}
+
+static void move(struct program *p, uint8_t dst, uint8_t src)
+{
+	emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, dst, src, 0, 0);
+}
+
+static void move_imm(struct program *p, uint8_t dst, int32_t imm)
+{
+	emit(p, EBPF_ALU64 | EBPF_MOV, dst, 0, 0, imm);
+}
+
+static void stack_address(struct program *p, uint8_t dst, int32_t off)
+{
+	move(p, dst, EBPF_REG_FP);
+	emit(p, EBPF_ALU64 | EBPF_ADD, dst, 0, 0, off);
+}
+
+static void call(struct program *p, int32_t helper)
+{
+	uint8_t i;
+
+	emit(p, EBPF_JMP | EBPF_CALL, 0, 0, 0, helper);
+	for (i = 1; i <= 5; i++)
+		p->guess[i] = G_NONE;
+	p->guess[0] = G_NUMBER;
+}
+
+/* After a helper that may have moved the packet: read its ends again, mostly. */
+static void packet_again(struct program *p)
+{
+	uint8_t i;
+
+	for (i = 0; i < 10; i++)
+		if (p->guess[i] == G_PKT || p->guess[i] == G_END)
+			p->guess[i] = G_NONE;
+	if (below(p, 8) == 0 || p->guess[6] != G_CTX)
+		return;
+	emit(p, EBPF_LDX | EBPF_MEM | EBPF_DW, 7, 6, 0, 0);
+	emit(p, EBPF_LDX | EBPF_MEM | EBPF_DW, 8, 6, 8, 0);
+	p->guess[7] = G_PKT;
+	p->guess[8] = G_END;
+}
+
+static void make_packet_helper(struct program *p)
+{
+	int32_t slot = -8 * (int32_t)(1 + below(p, 4));
+
+	move(p, 1, pick(p, G_CTX));
+	switch (below(p, 6)) {
+	case 0:
+		move_imm(p, 2, (int32_t)below(p, 60));
+		stack_address(p, 3, slot);
+		move_imm(p, 4, (int32_t)(1 + below(p, 8)));
+		call(p, BPF_FUNC_skb_load_bytes);
+		break;
+	case 1:
+		move_imm(p, 2, (int32_t)below(p, 60));
+		stack_address(p, 3, slot);
+		move_imm(p, 4, (int32_t)(1 + below(p, 8)));
+		move_imm(p, 5, 0);
+		call(p, BPF_FUNC_skb_store_bytes);
+		packet_again(p);
+		break;
+	case 2:
+		move_imm(p, 2, (int32_t)below(p, 60));
+		move(p, 3, pick(p, G_NUMBER));
+		move(p, 4, pick(p, G_NUMBER));
+		move_imm(p, 5, (int32_t)below(p, 70));
+		call(p, below(p, 2) ? BPF_FUNC_l3_csum_replace : BPF_FUNC_l4_csum_replace);
+		packet_again(p);
+		break;
+	case 3:
+		move_imm(p, 2, (int32_t)below(p, 80) - 40);
+		call(p, BPF_FUNC_xdp_adjust_head);
+		packet_again(p);
+		break;
+	case 4:
+		move_imm(p, 2, -(int32_t)below(p, 40));
+		call(p, BPF_FUNC_xdp_adjust_tail);
+		packet_again(p);
+		break;
+	default:
+		make_constant(p, 2, EBPF_LDDW_MAP, PROGRAM_HANDLES, 0);
+		move(p, 3, pick(p, G_SMALL));
+		if (below(p, 4))
+			emit(p, EBPF_ALU64 | EBPF_AND, 3, 0, 0, 3);
+		call(p, LEAT_FUNC_redirect);
+	}
+}
+
+static void make_other_helper(struct program *p)
+{
+	int32_t slot = -8 * (int32_t)(1 + below(p, 4));
+
+	switch (below(p, 5)) {
+	case 0:
+		make_constant(p, 1, EBPF_LDDW_VALUE, PROGRAM_VALUE, (int32_t)(8 * below(p, 4)));
+		move(p, 2, pick(p, G_SMALL));
+		emit(p, EBPF_LDX | EBPF_MEM | EBPF_DW, 3, 6, 16, 0);
+		call(p, LEAT_FUNC_bucket_take);
+		break;
+	case 1:
+		move_imm(p, 1, 0);
+		move_imm(p, 2, 0);
+		stack_address(p, 3, slot);
+		move_imm(p, 4, below(p, 8) ? 4 : 8);
+		move(p, 5, pick(p, G_NUMBER));
+		call(p, BPF_FUNC_csum_diff);
+		break;
+	case 2:
+		move(p, 1, pick(p, G_NUMBER));
+		call(p, LEAT_FUNC_tag_lookup);
+		break;
+	case 3:
+		make_constant(p, 1, EBPF_LDDW_MAP, PROGRAM_RING, 0);
+		stack_address(p, 2, slot);
+		move_imm(p, 3, (int32_t)(1 + below(p, 8)));
+		move_imm(p, 4, 0);
+		call(p, BPF_FUNC_ringbuf_output);
+		break;
+	default:
+		move(p, 1, pick(p, G_SMALL));
+		if (below(p, 8))
+			emit(p, EBPF_ALU64 | EBPF_AND, 1, 0, 0, 7);
+		p->function_calls = true;
+		make_constant(p, 2, EBPF_LDDW_FUNC, 2, 0); /* patched as calls are */
+		if (below(p, 4))
+			stack_address(p, 3, slot);
+		else
+			move_imm(p, 3, 0);
+		move_imm(p, 4, 0);
+		call(p, BPF_FUNC_loop);
+	}
+}
+
+/* A record around a few instructions: reserved, perhaps written, given back. */
+static void make_record(struct program *p)
+{
+	uint8_t keep = (uint8_t)(6 + below(p, 4)), before = p->guess[keep];
+	uint32_t i, check;
+
+	make_constant(p, 1, EBPF_LDDW_MAP, PROGRAM_RING, 0);
+	move_imm(p, 2, 24);
+	move_imm(p, 3, 0);
+	call(p, BPF_FUNC_ringbuf_reserve);
+	check = p->count;
+	emit(p, EBPF_JMP | EBPF_JEQ, 0, 0, 0, 0);
+	move(p, keep, 0);
+	p->guess[keep] = G_RECORD;
+	for (i = below(p, 4); i > 0; i--)
+		if (below(p, 2))
+			make_memory(p);
+		else
+			make_alu(p);
+	move(p, 1, keep);
+	move_imm(p, 2, 0);
+	call(p, below(p, 2) ? BPF_FUNC_ringbuf_submit : BPF_FUNC_ringbuf_discard);
+	p->insns[check].off = (int16_t)(p->count - check - 1);
+	p->guess[keep] = G_NONE;
+	p->guess[0] = G_NONE;
+	if (before == G_NUMBER || before == G_SMALL || below(p, 8)) {
+		move_imm(p, keep, 3);
+		p->guess[keep] = G_SMALL;
+	}
+	move_imm(p, 0, 1);
+	p->guess[0] = G_SMALL;
+}
+
+/* A value of a map in the map of maps. */
+static void make_inner_lookup(struct program *p)
+{
+	emit(p, EBPF_ST | EBPF_MEM | EBPF_DW, EBPF_REG_FP, 0, -8, (int32_t)below(p, 3));
+	make_constant(p, 1, EBPF_LDDW_MAP, PROGRAM_OUTER, 0);
+	stack_address(p, 2, -8);
+	call(p, BPF_FUNC_map_lookup_elem);
+	if (below(p, 8))
+		emit(p, EBPF_JMP | EBPF_JEQ, 0, 0, (int16_t)(5 + below(p, 3)), 0);
+	move(p, 1, 0);
+	stack_address(p, 2, -8);
+	call(p, BPF_FUNC_map_lookup_elem);
+	if (below(p, 8))
+		emit(p, EBPF_JMP | EBPF_JEQ, 0, 0, (int16_t)(1 + below(p, 3)), 0);
+	p->guess[0] = G_VALUE;
+}
+
 /* r0 = lookup(map, key on the stack), perhaps with the null check */
 static void make_lookup(struct program *p)
 {
-	int32_t map = (int32_t)below(p, 4);
+	static const uint8_t maps[] = {PROGRAM_COUNTERS, PROGRAM_VALUE,  PROGRAM_HASH,
+				       PROGRAM_CONST,    PROGRAM_PERCPU, PROGRAM_LRU};
+	int32_t map = maps[below(p, sizeof(maps))];
 	uint8_t i;
 
 	emit(p, EBPF_ST | EBPF_MEM | EBPF_DW, EBPF_REG_FP, 0, -8, (int32_t)below(p, 3));
@@ -318,6 +528,7 @@ static void make_call(struct program *p)
 
 	if (p->in_function)
 		return;
+	p->function_calls = true;
 	if (function == 0) {
 		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 2, pick(p, G_NUMBER), 0, 0);
 		emit(p, EBPF_ALU64 | EBPF_MOV | EBPF_X, 1, EBPF_REG_FP, 0, 0);
@@ -334,9 +545,24 @@ static void make_call(struct program *p)
 
 static void make_any(struct program *p)
 {
-	switch (below(p, 17)) {
+	switch (below(p, 21)) {
 	case 16:
 		make_call(p);
+		break;
+	case 17:
+		make_packet_helper(p);
+		break;
+	case 18:
+		if (p->in_function)
+			make_alu(p);
+		else
+			make_other_helper(p);
+		break;
+	case 19:
+		make_record(p);
+		break;
+	case 20:
+		make_inner_lookup(p);
 		break;
 	case 0:
 	case 1:
@@ -443,11 +669,11 @@ static void make_end(struct program *p, uint32_t start)
 static void make_body(struct program *p, uint32_t length, uint32_t room)
 {
 	length += p->count;
-	while (p->count < length && p->count + 20 < room)
+	while (p->count < length && p->count + 40 < room)
 		make_any(p);
 }
 
-/* One of the two functions; see make_call. Returns where it begins. */
+/* One of the functions; see make_call; the last is for bpf_loop. Returns where it begins. */
 static uint32_t make_function(struct program *p, int which)
 {
 	uint32_t start = p->count;
@@ -460,37 +686,51 @@ static uint32_t make_function(struct program *p, int which)
 		p->guess[2] = G_NUMBER;
 		emit(p, EBPF_STX | EBPF_MEM | EBPF_DW, EBPF_REG_FP, 2, -8, 0);
 		p->slots[0] = G_NUMBER;
-	} else {
+	} else if (which == 1) {
 		p->guess[1] = G_PKT;
 		p->guess[2] = G_END;
 		p->guess[3] = G_SMALL;
+	} else {
+		p->guess[1] = G_SMALL;
+		emit(p, EBPF_STX | EBPF_MEM | EBPF_DW, EBPF_REG_FP, 1, -8, 0);
+		p->slots[0] = G_SMALL;
+		if (below(p, 4)) { /* the number behind its context, if it has one */
+			emit(p, EBPF_JMP | EBPF_JEQ, 2, 0, 3, 0);
+			emit(p, EBPF_LDX | EBPF_MEM | EBPF_DW, 3, 2, 0, 0);
+			emit(p, EBPF_ALU64 | EBPF_ADD | EBPF_X, 3, 1, 0, 0);
+			emit(p, EBPF_STX | EBPF_MEM | EBPF_DW, 2, 3, 0, 0);
+		}
 	}
-	emit(p, EBPF_ALU64 | EBPF_MOV, 0, 0, 0, (int32_t)below(p, 50));
+	emit(p, EBPF_ALU64 | EBPF_MOV, 0, 0, 0, (int32_t)below(p, which == 2 ? 2 : 50));
 	p->guess[0] = G_SMALL;
 	make_body(p, 2 + below(p, 10), GENERATE_MAX);
-	make_end(p, start);
+	if (which == 2) {
+		emit(p, EBPF_ALU64 | EBPF_MOV, 0, 0, 0, (int32_t)below(p, 2));
+		emit(p, EBPF_JMP | EBPF_EXIT, 0, 0, 0, 0);
+		fix_jumps(p, start);
+	} else {
+		make_end(p, start);
+	}
 	return start;
 }
 
 uint32_t generate_program(struct generator *g, struct ebpf_insn *insns)
 {
 	struct program p = {.g = g, .insns = insns};
-	uint32_t starts[2], pc, end;
+	uint32_t starts[3], pc, end;
 
 	memset(insns, 0, GENERATE_MAX * sizeof(*insns));
 	make_start(&p);
-	make_body(&p, 3 + below(&p, 40), GENERATE_MAX - 60);
+	make_body(&p, 3 + below(&p, 40), GENERATE_MAX - 90);
 	make_end(&p, 0);
 	end = p.count;
-	for (pc = 0; pc < end; pc++)
-		if (ebpf_is_call(insns[pc]) && insns[pc].src == EBPF_CALL_LOCAL)
-			break;
-	if (pc == end)
+	if (!p.function_calls)
 		return end;
 	starts[0] = make_function(&p, 0);
 	starts[1] = make_function(&p, 1);
+	starts[2] = make_function(&p, 2);
 	for (pc = 0; pc < end; pc++)
-		if (ebpf_is_call(insns[pc]) && insns[pc].src == EBPF_CALL_LOCAL)
+		if (ebpf_is_func(insns[pc]))
 			insns[pc].imm = (int32_t)starts[insns[pc].imm] - (int32_t)pc - 1;
 	return p.count;
 }

@@ -1,8 +1,9 @@
 /*
  * Random and mutated programs: whatever the verifier accepts runs in the oracle on random input
  * without a finding, every number inside what the verifier knew of it, and gives the same result
- * and the same maps in interpreter and compiler. LEAT_BPF_PROGRAMS sets how many (default 5000),
- * LEAT_BPF_SEED where to begin; a failure prints the seed of its program.
+ * and leaves the same maps and packet in interpreter and compiler. LEAT_BPF_PROGRAMS sets how many
+ * (default 5000), LEAT_BPF_INPUTS how many inputs each gets, LEAT_BPF_EXECUTIONS after how many it
+ * is enough, LEAT_BPF_SEED where to begin; a failure prints the seed of its program.
  */
 #include "engines.h"
 #include "generate.h"
@@ -23,7 +24,6 @@
 #include <string.h>
 #include <time.h>
 
-#define INPUTS 6
 #define STATES_MAX 48 /* abstract states remembered per instruction; beyond, nothing is checked */
 
 /* What the verifier believed before an instruction. */
@@ -39,7 +39,7 @@ struct run {
 	struct ebpf_object *obj;
 	struct engines engines;
 	struct ebpf_code *code;
-	uint64_t executions;
+	uint64_t executions, inputs;
 	struct belief *beliefs;
 	struct vneed *needs; /* of the program, copied while it was verified */
 	char wrong[256];
@@ -118,6 +118,7 @@ static int try_program(struct run *run, struct generator *g, const struct ebpf_i
 {
 	struct engines_input input;
 	char wrong[256];
+	uint64_t n;
 	int i, err;
 
 	run->wrong[0] = '\0';
@@ -130,7 +131,7 @@ static int try_program(struct run *run, struct generator *g, const struct ebpf_i
 	verify_observer = NULL;
 	if (!err) {
 		assert_int_equal(ebpf_jit_compile(run->obj, run->code), 0);
-		for (i = 0; i < INPUTS && !run->wrong[0]; i++) {
+		for (n = 0; n < run->inputs && !run->wrong[0]; n++) {
 			fill_input(g, &input);
 			engines_run(&run->engines, run->code, &input, watch, run, wrong);
 			if (!run->wrong[0])
@@ -154,17 +155,19 @@ static uint64_t setting(const char *name, uint64_t otherwise)
 static void test_programs(void **state)
 {
 	uint64_t programs = setting("LEAT_BPF_PROGRAMS", 5000);
+	uint64_t enough = setting("LEAT_BPF_EXECUTIONS", UINT64_MAX);
 	uint64_t seed = setting("LEAT_BPF_SEED", (uint64_t)time(NULL)), i;
 	struct run run = {.obj = program_object()};
 	struct ebpf_insn insns[GENERATE_MAX];
 	uint64_t accepted = 0;
 
 	(void)state;
+	run.inputs = setting("LEAT_BPF_INPUTS", 6);
 	engines_init(&run.engines, run.obj);
 	run.beliefs = calloc(GENERATE_MAX, sizeof(*run.beliefs));
 	run.needs = calloc(GENERATE_MAX, sizeof(*run.needs));
 	print_message("seed %llu\n", (unsigned long long)seed);
-	for (i = 0; i < programs; i++) {
+	for (i = 0; i < programs && run.executions < enough; i++) {
 		/* scattered, so that neighbouring seeds are unlike */
 		struct generator g = {((seed + i) * 0x9e3779b97f4a7c15u) | 1};
 		uint32_t count = generate_program(&g, insns);
@@ -181,9 +184,9 @@ static void test_programs(void **state)
 		accepted += (uint64_t)result;
 	}
 	print_message("%llu of %llu accepted, %llu executions in each engine\n",
-		      (unsigned long long)accepted, (unsigned long long)programs,
+		      (unsigned long long)accepted, (unsigned long long)i,
 		      (unsigned long long)run.executions);
-	assert_true(programs < 1000 || accepted * 20 > programs);
+	assert_true(i < 1000 || accepted * 20 > i);
 	engines_finish(&run.engines);
 	free(run.beliefs);
 	free(run.needs);

@@ -162,6 +162,17 @@ static void test_round_trip(void **state)
 	ebpf_object_unref(obj);
 }
 
+/* Names come from a stranger: nothing in them ends the JSON string, or reaches a terminal raw. */
+static void check_escapes(struct ebpf_object *obj)
+{
+	struct ebpf_refusal refusal = *ebpf_object_refusal(obj);
+	char log[EBPF_LOG_SIZE];
+
+	snprintf(refusal.program, sizeof(refusal.program), "a\"b\\c\x1b\xff\n");
+	ebpf_refusal_json(&refusal, log, sizeof(log));
+	assert_non_null(strstr(log, "\"program\": \"a\\\"b\\\\c\\u001b?\\u000a\", "));
+}
+
 /* A report names the instruction, the reason, the registers and the cure. */
 static void test_report(void **state)
 {
@@ -180,6 +191,17 @@ static void test_report(void **state)
 	assert_non_null(strstr(log, "reason: 1 bytes at packet offset +4, but only 0 are known"));
 	assert_non_null(strstr(log, "r2: packet, bytes known to be there: 0"));
 	assert_non_null(strstr(log, "cure:   compare first"));
+	assert_int_equal(ebpf_object_refusal(obj)->instruction, 1);
+	count = ebpf_refusal_json(ebpf_object_refusal(obj), log, sizeof(log));
+	assert_int_equal(count, strlen(log));
+	assert_string_equal(log,
+			    "{\"program\": \"test\", \"section\": \"leat/egress\", "
+			    "\"instruction\": 1, \"text\": \"r0 = *(u8 *)(r2 +4)\", "
+			    "\"reason\": \"1 bytes at packet offset +4, but only 0 are known to be "
+			    "there\", \"registers\": {\"r2\": \"packet, bytes known to be there: "
+			    "0\"}, \"cure\": \"compare first: if ((void *)(hdr + 1) > data_end) "
+			    "return LEAT_DROP;\"}");
+	check_escapes(obj);
 	/* a small buffer is filled, not overrun */
 	memset(log, 'x', sizeof(log));
 	ebpf_verify(obj, &obj->progs[0], log, 16);
