@@ -20,7 +20,10 @@
 #define LINGER_NS 50000U
 #define SLICE_NS 100000U /* the kernel's least */
 
-struct dp dp = {.control_fd = -1, .netns_fd = -1, .control = PTHREAD_MUTEX_INITIALIZER};
+struct dp dp = {.control_fd = -1,
+		.netns_fd = -1,
+		.netns_lock_fd = -1,
+		.control = PTHREAD_MUTEX_INITIALIZER};
 
 void dp_log(const char *format, ...)
 {
@@ -138,6 +141,7 @@ static int netns_and_tap_make(void)
 {
 	int fd = -EBUSY;
 
+	dp_netns_sweep();
 	for (unsigned i = 1; i <= NETNS_TRIES && fd == -EBUSY; i++) {
 		if (i == 1)
 			snprintf(dp.netns, sizeof(dp.netns), "%s", dp.config.netns);
@@ -145,7 +149,7 @@ static int netns_and_tap_make(void)
 			snprintf(dp.netns, sizeof(dp.netns), "%s-%u", dp.config.netns, i);
 		if (dp.netns_fd >= 0)
 			close(dp.netns_fd);
-		dp.netns_fd = dp_netns_open(dp.netns, &dp.netns_made);
+		dp.netns_fd = dp_netns_open(dp.netns, &dp.netns_lock_fd);
 		if (dp.netns_fd < 0)
 			return dp.netns_fd;
 		fd = dp_tap_open(dp.config.uplink_name, dp.config.uplink_ip_be,
@@ -308,8 +312,8 @@ void dataplane_stop(void)
 	dpu_destroy(dp.dpu);
 	if (dp.netns_fd >= 0)
 		close(dp.netns_fd);
-	if (dp.netns_made)
-		dp_netns_remove(dp.netns);
+	if (dp.netns_lock_fd >= 0)
+		dp_netns_remove(dp.netns, dp.netns_lock_fd);
 	if (dp.control_page)
 		munmap(dp.control_page, ABI_PAGE_SIZE);
 	if (dp.control_fd >= 0)
@@ -319,7 +323,7 @@ void dataplane_stop(void)
 	dp.control_page = NULL;
 	dp.control_fd = -1;
 	dp.netns_fd = -1;
-	dp.netns_made = false;
+	dp.netns_lock_fd = -1;
 	dp.uplink_thread = 0;
 	atomic_store(&dp.stopping, false);
 }

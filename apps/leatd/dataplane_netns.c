@@ -1,12 +1,17 @@
 /*
  * dataplane_netns.c - the uplink's network namespace and its TAP.
  *
- * The namespace is named as `ip netns add` names one, so that `ip netns exec leat ...` works. Both
- * functions change the calling thread's namespace: call them on a thread of their own.
+ * The namespace is named as `ip netns add` names one, so that `ip netns exec leat ...` works.
+ * dp_netns_open and dp_tap_open change the calling thread's namespace: call them on a thread of
+ * their own.
+ *
+ * Who makes a namespace holds a lock on a file beside its name. The kernel drops the lock with the
+ * process, so that the next leatd knows which names a killed one left, and removes them.
  */
 #include "apps/leatd/dataplane_private.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -14,6 +19,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -21,6 +27,9 @@
 #include <unistd.h>
 
 #define NETNS_DIR "/run/netns"
+#define LOCK_DIR "/run/lock/leat"
+#define LOCK_PREFIX "netns-"
+#define LOCK_TRIES 16
 
 /* As iproute2 does: mounts made in it are seen by all that share it. */
 static int netns_dir_prepare(void)
@@ -72,12 +81,95 @@ static int interface_up(const char *name)
 	return r;
 }
 
-/* Enters the namespace, which is made if it is not there. Returns a descriptor of it. */
-int dp_netns_open(const char *name, bool *ret_made)
+/* ---- the locks of names ---- */
+
+/* A lock file that is still there once it is locked; -EWOULDBLOCK: its holder lives. */
+static int lock_open(const char *path, int flags)
+{
+	struct stat st;
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			close(fd);
+			return -EWOULDBLOCK;
+		}
+		if (fstat(fd, &st) == 0 && st.st_nlink > 0)
+			return fd;
+		close(fd); /* removed between open and lock */
+	}
+	return -EWOULDBLOCK;
+}
+
+static void lock_path(const char *name, char *path, size_t size)
+{
+	snprintf(path, size, LOCK_DIR "/" LOCK_PREFIX "%s", name);
+}
+
+/* A directory of root's own, as apps/leatd/state.c has it. */
+static int name_lock(const char *name)
 {
 	char path[128];
-	bool made = false;
-	int fd, r;
+
+	if ((mkdir("/run/lock", 01777) && errno != EEXIST) ||
+	    (mkdir(LOCK_DIR, 0700) && errno != EEXIST))
+		return -errno;
+	lock_path(name, path, sizeof(path));
+	return lock_open(path, O_CREAT);
+}
+
+static void name_unlock(const char *name, int lock_fd)
+{
+	char path[128];
+
+	lock_path(name, path, sizeof(path));
+	unlink(path); /* still locked: nobody else can be at it */
+	close(lock_fd);
+}
+
+static void name_remove(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), NETNS_DIR "/%s", name);
+	umount2(path, MNT_DETACH);
+	unlink(path);
+}
+
+void dp_netns_sweep(void)
+{
+	DIR *dir = opendir(LOCK_DIR);
+	struct dirent *entry;
+	char path[320];
+
+	while (dir && (entry = readdir(dir))) {
+		const char *name = entry->d_name + strlen(LOCK_PREFIX);
+		int fd;
+
+		if (strncmp(entry->d_name, LOCK_PREFIX, strlen(LOCK_PREFIX)) != 0)
+			continue;
+		snprintf(path, sizeof(path), LOCK_DIR "/%s", entry->d_name);
+		fd = lock_open(path, 0);
+		if (fd < 0)
+			continue;
+		name_remove(name);
+		name_unlock(name, fd);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/*
+ * Enters the namespace, which is made if it is not there. Returns a descriptor of it; *ret_lock_fd
+ * is for dp_netns_remove, -1 if it was there.
+ */
+int dp_netns_open(const char *name, int *ret_lock_fd)
+{
+	char path[128];
+	int fd, r, lock_fd = -1;
 
 	snprintf(path, sizeof(path), NETNS_DIR "/%s", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -88,26 +180,26 @@ int dp_netns_open(const char *name, bool *ret_made)
 		unlink(path);
 	}
 	if (fd < 0) {
+		lock_fd = name_lock(name);
+		if (lock_fd < 0)
+			return lock_fd;
 		r = netns_make(path);
-		if (r)
+		fd = r ? r : open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			r = r ? r : -errno;
+			name_unlock(name, lock_fd);
 			return r;
-		made = true;
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
+		}
 		interface_up("lo");
 	}
-	*ret_made = made;
+	*ret_lock_fd = lock_fd;
 	return fd;
 }
 
-void dp_netns_remove(const char *name)
+void dp_netns_remove(const char *name, int lock_fd)
 {
-	char path[128];
-
-	snprintf(path, sizeof(path), NETNS_DIR "/%s", name);
-	umount2(path, MNT_DETACH);
-	unlink(path);
+	name_remove(name);
+	name_unlock(name, lock_fd);
 }
 
 static int address_set(const char *name, uint32_t ip_be, unsigned prefix)

@@ -114,7 +114,7 @@ struct dp {
 	_Atomic(struct dpu_uplink *) uplink;
 	_Atomic(int) uplink_state;
 	pthread_t uplink_thread;
-	bool netns_made;
+	int netns_lock_fd; /* of a namespace that we made, or -1 */
 	char netns[64];
 	int netns_fd; /* guarded by uplink_state: valid once that is 0 */
 };
@@ -154,8 +154,10 @@ void dp_vcpu_unplace(struct dp_vcpu *vcpu);
 void *dp_thread_main(void *core);
 
 /* dataplane_netns.c */
-int dp_netns_open(const char *name, bool *ret_made);
-void dp_netns_remove(const char *name);
+/* Removes namespaces of leatds that were killed. */
+void dp_netns_sweep(void);
+int dp_netns_open(const char *name, int *ret_lock_fd);
+void dp_netns_remove(const char *name, int lock_fd);
 int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix);
 
 /* dataplane_enforce.c */

@@ -1,7 +1,7 @@
 /*
  * output.c - what detached instances print: logs/ID in the state directory, at most two files of
  * OUTPUT_MAX bytes each.  The pipe is the one descriptor that leatd holds for an instance: the file
- * is opened for each piece.
+ * is opened for each piece, and made with the first.
  */
 #include "apps/leatd/leatd.h"
 
@@ -43,13 +43,13 @@ static void file_name(const struct output *output, bool old, char *name, size_t 
 	snprintf(name, size, OUTPUT_DIR "/%u%s", output->instance, old ? ".old" : "");
 }
 
-static int file_open(const struct output *output, int flags)
+static int file_open(const struct output *output)
 {
 	char name[64];
 
 	file_name(output, false, name, sizeof(name));
 	int fd = openat(output->leatd->state.dir_fd, name,
-			O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+			O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -77,7 +77,7 @@ static bool copy_chunk(struct output *output)
 	if (output->bytes + (uint64_t)n > OUTPUT_MAX)
 		rotate(output);
 	/* a full disk loses lines, not the instance */
-	int fd = file_open(output, O_APPEND);
+	int fd = file_open(output);
 	if (fd >= 0 && write(fd, chunk, (size_t)n) == n)
 		output->bytes += (uint64_t)n;
 	if (fd >= 0)
@@ -109,10 +109,6 @@ int output_start(struct output *output, struct leatd *leatd, uint32_t instance, 
 
 	*output =
 		(struct output){.source = {-1, output_ready}, .leatd = leatd, .instance = instance};
-	r = file_open(output, O_TRUNC);
-	if (r < 0)
-		return r;
-	close(r);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	/* our end alone: the instance's shall block */

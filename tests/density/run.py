@@ -6,9 +6,9 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))
-from leat_test import (LEAT, NATIVE, cli, equal, execute, main, need, ok, popen, test, true,
-                       until)  # noqa: E402
-from leaks import Leaks  # noqa: E402
+from leat_test import (ENV, LEAT, NATIVE, cli, equal, execute, leat, main, need, ok, popen, test,
+                       true, until, work_dir)  # noqa: E402
+from leaks import Leaks, launcher_pid, leatd_pid, processes_of, uid_low  # noqa: E402
 
 if NATIVE:
     print('1..0 # SKIP instances have no native form')
@@ -80,6 +80,87 @@ def instances_killed_from_outside_leave_nothing():
             info = json.loads(ok(cli('inspect', name, '--json')).out)
             equal(info['exit_code'], 137, 'exit code of ' + name)
             ok(cli('rm', name))
+
+
+def alive(pid):
+    """Not a zombie either."""
+    try:
+        with open('/proc/%d/stat' % pid) as f:
+            return f.read().rsplit(') ', 1)[1][0] != 'Z'
+    except OSError:
+        return False
+
+
+def namespaces():
+    return [n for n in os.listdir('/run/netns') if n.startswith(ENV['LEAT_NETNS'])]
+
+
+def started(count):
+    """Instances in several states; (leatd, launcher, first uid)."""
+    for i, text in enumerate(['exec sleep 1000', 'while :; do :; done', 'sleep 1000 & wait'][:count]):
+        ok(cli('run', '-d', '--name', 'f%d' % i, '--', '/bin/sh', '-c', text))
+    pid = leatd_pid()
+    until(namespaces, 'the namespace of the uplink')
+    return pid, launcher_pid(pid), uid_low(pid)
+
+
+@test
+def launcher_killed():
+    """leatd ends with all instances, and the next one starts clean."""
+    pid, launcher, low = started(3)
+    os.kill(launcher, signal.SIGKILL)
+    until(lambda: not alive(pid), 'leatd has ended')
+    until(lambda: not processes_of(low), 'all instances have ended')
+    equal(namespaces(), [], 'namespaces')
+    equal(ok(leat(['/bin/echo', 'again'])).text, 'again\n', 'the next one')
+
+
+@test
+def leatd_killed():
+    """The launcher ends all instances; what the dead leatd could not remove, the next one does."""
+    pid, launcher, low = started(3)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(launcher), 'the launcher has ended')
+    until(lambda: not processes_of(low), 'all instances have ended')
+    true(namespaces(), 'a name is left')
+    equal(ok(leat(['/bin/echo', 'again'])).text, 'again\n', 'the next one')
+    pid, _, low = started(1)
+    equal(namespaces(), [ENV['LEAT_NETNS']], 'one name, and its own')
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not alive(pid), 'leatd has ended')
+    until(lambda: not processes_of(low), 'all instances have ended')
+    equal(namespaces(), [], 'namespaces')
+    equal([n for n in os.listdir('/run/lock/leat') if ENV['LEAT_NETNS'] in n], [], 'locks')
+
+
+@test
+def a_full_disk_loses_lines_only():
+    """The state directory has no room: an instance prints on, others start."""
+    need('mount')
+    state = work_dir('full')
+    ok(execute(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'leat-test', state]))
+    env = dict(ENV, LEAT_STATE_DIR=state, LEAT_NETNS=ENV['LEAT_NETNS'] + 'f')
+    try:
+        ok(execute([LEAT, 'run', '--', '/bin/true'], env=env))
+        with open(os.path.join(state, 'ballast'), 'wb', buffering=0) as f:
+            try:
+                while f.write(b'x' * 4096) == 4096:
+                    pass
+            except OSError:
+                pass
+        ok(execute([LEAT, 'run', '-d', '--name', 'talks', '--', '/bin/sh', '-c',
+                    'i=0; while [ $i -lt 3000 ]; do echo a line of some length $i; i=$((i+1)); '
+                    'done; exec sleep 1000'], env=env))
+        r = ok(execute([LEAT, 'run', '--', '/bin/echo', 'hi'], env=env))
+        equal(r.text, 'hi\n', 'another instance')
+        true('running' in ok(execute([LEAT, 'ps'], env=env)).text, 'the one that prints lives')
+    finally:
+        with open(os.path.join(state, 'lock')) as f:
+            pid = f.read().strip()
+        if pid:
+            os.kill(int(pid), signal.SIGTERM)
+            until(lambda: not alive(int(pid)), 'leatd has ended')
+        ok(execute(['umount', '-l', state]))
 
 
 main()

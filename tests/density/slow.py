@@ -1,0 +1,38 @@
+#!/usr/bin/python3
+"""10,000 quick exits, and 1,000 instances at once: nothing is left."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))
+from leat_test import LEAT, NATIVE, equal, execute, main, need, ok, popen, test, true  # noqa: E402
+from leaks import Leaks  # noqa: E402
+
+EXITS, AT_ONCE = 10000, 8
+
+if NATIVE:
+    print('1..0 # SKIP instances have no native form')
+    sys.exit(0)
+
+
+@test
+def quick_exits():
+    with Leaks():
+        for _ in range(EXITS // AT_ONCE):
+            running = [popen([LEAT, 'run', '--', '/bin/true']) for _ in range(AT_ONCE)]
+            for p in running:
+                equal(p.wait(60), 0, 'exit code')
+
+
+@test
+def a_thousand_at_once():
+    need('musl-gcc')
+    text = ok(execute([LEAT, 'bench', 'density', '--instances', '1000', '--only', 'leat',
+                       '--json'], timeout=3600)).text
+    figures = {f['name']: f['value'] for f in json.loads(text)}
+    equal(figures['instances.leat'], 1000, 'instances that answered')
+    equal(figures['leaks.leat'], 0, 'leaks')
+    true(figures['memory_per_instance_1000.leat'] < 2048, 'they are small')
+
+
+main()
