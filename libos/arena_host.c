@@ -46,7 +46,17 @@ void arena_give_back(void *addr, size_t len)
 	host_madvise(addr, len, instance()->arena_fd < 0 ? MADV_DONTNEED : MADV_REMOVE);
 }
 
-static long copy_range(int fd, uint64_t from, uint64_t to)
+static bool page_is_zero(uint64_t page)
+{
+	const uint64_t *word = (const uint64_t *)page;
+
+	for (unsigned i = 0; i < ABI_PAGE_SIZE / sizeof(*word); i++)
+		if (word[i] != 0)
+			return false;
+	return true;
+}
+
+static long copy_pages(int fd, uint64_t from, uint64_t to)
 {
 	while (from < to) {
 		long n = host_pwrite(fd, (void *)from, to - from, from - ABI_ARENA_BASE);
@@ -56,6 +66,23 @@ static long copy_range(int fd, uint64_t from, uint64_t to)
 		from += (uint64_t)n;
 	}
 	return 0;
+}
+
+/* Pages of zeros, most of which were never touched, stay holes: they cost nothing. */
+static long copy_range(int fd, uint64_t from, uint64_t to)
+{
+	long err = 0;
+
+	while (from < to && err == 0) {
+		uint64_t end = from;
+
+		while (end < to && !page_is_zero(end))
+			end += ABI_PAGE_SIZE;
+		if (end > from)
+			err = copy_pages(fd, from, end);
+		from = end + ABI_PAGE_SIZE; /* end is a page of zeros, or the end */
+	}
+	return err;
 }
 
 /* On the boot stack: between copy and map nothing in the arena may be written. */
