@@ -138,7 +138,7 @@ def a_full_disk_loses_lines_only():
     """The state directory has no room: an instance prints on, others start."""
     need('mount')
     state = work_dir('full')
-    ok(execute(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'leat-test', state]))
+    ok(execute(['mount', '-t', 'tmpfs', '-o', 'size=256k,mode=700', 'leat-test', state]))
     env = dict(ENV, LEAT_STATE_DIR=state, LEAT_NETNS=ENV['LEAT_NETNS'] + 'f')
     try:
         ok(execute([LEAT, 'run', '--', '/bin/true'], env=env))
