@@ -238,16 +238,6 @@ long host_write(int fd, const void *buf, size_t n)
 	return call3(SYS_write, fd, (long)buf, (long)n);
 }
 
-long host_readv(int fd, const struct iovec *iov, int nr)
-{
-	return call3(SYS_readv, fd, (long)iov, nr);
-}
-
-long host_writev(int fd, const struct iovec *iov, int nr)
-{
-	return call3(SYS_writev, fd, (long)iov, nr);
-}
-
 long host_pread(int fd, void *buf, size_t n, uint64_t off)
 {
 	return call4(SYS_pread64, fd, (long)buf, (long)n, (long)off);
@@ -271,11 +261,6 @@ long host_fstat(int fd, struct stat *st)
 long host_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
 	return call4(SYS_newfstatat, dirfd, (long)path, (long)st, flags);
-}
-
-long host_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
-{
-	return call5(SYS_statx, dirfd, (long)path, flags, mask, (long)stx);
 }
 
 long host_fstatfs(int fd, struct statfs *st)
@@ -351,11 +336,6 @@ long host_linkat(int odir, const char *old, int ndir, const char *new, int flags
 long host_symlinkat(const char *target, int dirfd, const char *path)
 {
 	return call3(SYS_symlinkat, (long)target, dirfd, (long)path);
-}
-
-long host_fchmod(int fd, unsigned mode)
-{
-	return call2(SYS_fchmod, fd, mode);
 }
 
 long host_fchmodat(int dirfd, const char *path, unsigned mode)

@@ -11,12 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct iovec;
 struct pollfd;
 struct stat;
 struct timespec;
 struct statfs;
-struct statx;
 
 /* Memory. */
 long host_mmap(void *addr, size_t len, int prot, int flags, int fd, uint64_t off);
@@ -63,14 +61,11 @@ long host_openat(int dirfd, const char *path, int flags, unsigned mode);
 long host_close(int fd);
 long host_read(int fd, void *buf, size_t n);
 long host_write(int fd, const void *buf, size_t n);
-long host_readv(int fd, const struct iovec *iov, int nr);
-long host_writev(int fd, const struct iovec *iov, int nr);
 long host_pread(int fd, void *buf, size_t n, uint64_t off);
 long host_pwrite(int fd, const void *buf, size_t n, uint64_t off);
 long host_lseek(int fd, int64_t off, int whence);
 long host_fstat(int fd, struct stat *st);
 long host_fstatat(int dirfd, const char *path, struct stat *st, int flags);
-long host_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx);
 long host_fstatfs(int fd, struct statfs *st);
 long host_getdents64(int fd, void *buf, size_t n);
 long host_readlinkat(int dirfd, const char *path, char *buf, size_t n);
@@ -88,7 +83,6 @@ long host_mkdirat(int dirfd, const char *path, unsigned mode);
 long host_renameat2(int odir, const char *old, int ndir, const char *new, unsigned flags);
 long host_linkat(int odir, const char *old, int ndir, const char *new, int flags);
 long host_symlinkat(const char *target, int dirfd, const char *path);
-long host_fchmod(int fd, unsigned mode);
 long host_fchmodat(int dirfd, const char *path, unsigned mode);
 long host_fchownat(int dirfd, const char *path, unsigned uid, unsigned gid, int flags);
 long host_utimensat(int dirfd, const char *path, const struct timespec ts[2], int flags);

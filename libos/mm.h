@@ -80,6 +80,8 @@ void mm_stats_get(struct mm *mm, struct mm_stats *ret_stats);
 /* Memory that is present, of the current process's mm only: by the host, and not always of just
  * now. */
 uint64_t mm_resident_bytes(struct mm *mm);
+/* Of a range of the current process's: bytes present. */
+uint64_t mm_range_resident(uint64_t start, uint64_t end);
 
 /*
  * A stack near the top of the address space, mapped whole: the host gives memory only for what is

@@ -16,7 +16,7 @@
 #define CHUNK_PAGES 2048UL /* asked for at once */
 #define WORTH 50U
 
-static uint64_t range_resident(uint64_t start, uint64_t end)
+uint64_t mm_range_resident(uint64_t start, uint64_t end)
 {
 	unsigned char vec[CHUNK_PAGES];
 	uint64_t pages = 0, n, i;
@@ -39,7 +39,7 @@ static uint64_t walk_resident(const struct mm *mm)
 
 	for (n = mm->tree.first; n; n = n->next)
 		if (n->v.prot != PROT_NONE && n->v.kind != VMA_HOST)
-			sum += range_resident(n->v.start, n->v.end);
+			sum += mm_range_resident(n->v.start, n->v.end);
 	return sum;
 }
 

@@ -98,8 +98,15 @@ static int limits_check(const struct mq_attr *attr)
 static int mqueue_create(struct sysv *sysv, const char *name, unsigned mode,
 			 const struct mq_attr *attr, struct mqueue **ret_mq)
 {
-	struct mqueue *mq = arena_zalloc(sizeof(*mq));
+	struct list *pos;
+	struct mqueue *mq;
+	int n = 0;
 
+	list_for_each(pos, &sysv->mqueues)
+		n++;
+	if (n >= MQ_QUEUES_MAX)
+		return -ENOSPC;
+	mq = arena_zalloc(sizeof(*mq));
 	if (mq == NULL)
 		return -ENOMEM;
 	mq->refs = 1;

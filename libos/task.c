@@ -219,6 +219,7 @@ struct process *process_create(struct process *parent, struct hostproc *host)
 	process->pid = tid_take();
 	process->pgid = parent != NULL ? parent->pgid : process->pid;
 	process->sid = parent != NULL ? parent->sid : process->pid;
+	process->oom_score_adj = parent != NULL ? parent->oom_score_adj : 0;
 	process->no_tty = parent != NULL && parent->no_tty;
 	process->host = host;
 	process->started_ns = clock_monotonic_ns();

@@ -165,6 +165,11 @@ struct process {
 	bool undumpable;             /* prctl(2) */
 	bool keep_caps;
 	bool no_new_privs;
+	int oom_score_adj; /* shown, inherited */
+	struct {
+		uint64_t read_bytes, write_bytes, reads, writes;
+	} io;                         /* /proc/PID/io */
+	int lock_wait_pid;            /* fs/locks.c: who has the lock that we wait for; 0: nobody */
 	bool no_tty;                  /* gave its session's terminal up (TIOCNOTTY) */
 	bool subreaper;               /* orphans below become its children */
 	bool execed;                  /* since fork: setpgid from the parent is refused */

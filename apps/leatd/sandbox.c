@@ -174,9 +174,7 @@ static const struct rule rules[] = {
 
 	BASE("close"),
 	BASE("read"),
-	BASE("readv"),
 	BASE("write"),
-	BASE("writev"),
 	BASE("pread64"),
 	BASE("pwrite64"),
 	BASE("lseek"),
@@ -204,7 +202,6 @@ static const struct rule rules[] = {
 
 	DIRECTORY("openat", ONLY(2, "flags", O_READ_OK)),
 	DIRECTORY("newfstatat"),
-	DIRECTORY("statx"),
 	DIRECTORY("fstatfs"),
 	DIRECTORY("getdents64"),
 	DIRECTORY("readlinkat"),
@@ -215,7 +212,6 @@ static const struct rule rules[] = {
 	WRITE("renameat2"),
 	WRITE("linkat"),
 	WRITE("symlinkat"),
-	WRITE("fchmod", ONLY(1, "mode", MODE_OK)),
 	WRITE("fchmodat", ONLY(2, "mode", MODE_OK)),
 	WRITE("fchownat"),
 	WRITE("utimensat"),
@@ -225,7 +221,6 @@ static const struct rule rules[] = {
 
 static const struct refusal refusals[] = {
 	{"read", 0, ABI_FD_DOORBELL, DOORBELLS_LAST, "fd"},
-	{"readv", 0, ABI_FD_DOORBELL, DOORBELLS_LAST, "fd"},
 	{"fcntl", 0, ABI_FD_DOORBELL, DOORBELLS_LAST, "fd"},
 };
 

@@ -172,6 +172,7 @@ struct super {
 	int host_fd;      /* hostfs and overlay: directory of the host */
 	const char *source;
 	void *data;
+	unsigned mounts; /* of it; memory goes with the last one */
 };
 
 struct mount {
@@ -183,6 +184,9 @@ struct mount {
 	struct super *sb;
 	struct list node;
 	bool readonly;
+	bool noexec; /* no program is started from here */
+	bool nodev;  /* devices are not opened here */
+	bool nosuid;
 };
 
 struct path_ctx {
@@ -279,6 +283,18 @@ int mount_add(struct super *sb, struct dentry *root, const struct path *at,
 struct mount *mount_ref(struct mount *mnt);
 void mount_unref(struct mount *mnt);
 struct mount *mount_at(const struct path *at); /* NULL: nothing mounted */
+
+/* MS_RDONLY, MS_NOEXEC, MS_NODEV, MS_NOSUID of mount(2). */
+void mount_set_flags(struct mount *mnt, unsigned long flags);
+
+/* What lies at `from` is seen at `at` too; all: with what is mounted below it. 0 or -ENOMEM. */
+int mount_clone(struct path from, const struct path *at, bool all);
+/* -ELOOP: to a place below itself. */
+int mount_move_to(struct mount *mnt, const struct path *at);
+/* Takes over the path, the root of the mount. lazy: even if it is in use. Else -EBUSY. */
+int mount_detach(struct path path, bool lazy);
+/* pivot_root(2), checked. */
+int mount_pivot(struct path root, struct path new_root, struct path put_old);
 struct path path_ref(struct path path);
 void path_unref(struct path path);
 static inline bool path_equal(struct path a, struct path b)
@@ -360,6 +376,8 @@ unsigned char mode_to_dtype(uint32_t mode);
 
 int overlay_mount_root(struct vfs *vfs, int host_fd);
 
+/* Frees the tree below root: nobody has it mounted or open any more. */
+void memfs_drop(struct dentry *root);
 /* An empty memfs: its super block and root dentry. */
 int memfs_create(const char *fstype, uint32_t root_mode, struct super **ret_sb,
 		 struct dentry **ret_root);

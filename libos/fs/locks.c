@@ -2,8 +2,8 @@
  * locks.c - advisory locks: flock(2), and fcntl(2)'s by process and by open file.
  *
  * All locks of a file hang at its inode; an owner is an open file (flock, OFD locks) or a process
- * (POSIX locks).  Waiters sleep on the inode's queue and look again.  Circles of waiting processes
- * are not looked for (EDEADLK): they wait until a signal comes.
+ * (POSIX locks).  Waiters sleep on the inode's queue and look again.  A process that would wait for
+ * one that waits for it gets EDEADLK, as POSIX locks have it; open files have no such circles.
  */
 #include "libos/fs/locks.h"
 
@@ -35,6 +35,8 @@ struct lock_state {
 	struct list locks;
 	struct wait_queue wq;
 };
+
+#define DEADLOCK_STEPS 10 /* as far as Linux follows who waits for whom */
 
 static struct lock_state *state_of(struct inode *inode)
 {
@@ -118,19 +120,50 @@ static int cut_owned(struct lock_state *state, const struct lock *cut)
 	return 0;
 }
 
+/* Does the owner of `have` wait, over some steps, for a lock of ours? */
+static bool is_deadlock(const struct lock *want, const struct lock *have)
+{
+	const struct process *owner;
+	int pid = have->pid;
+
+	if (want->kind != LOCK_KIND_POSIX || have->kind != LOCK_KIND_POSIX)
+		return false;
+	for (unsigned i = 0; i < DEADLOCK_STEPS && pid != 0; i++) {
+		if (pid == want->pid)
+			return true;
+		owner = process_find(pid);
+		pid = owner != NULL ? owner->lock_wait_pid : 0;
+	}
+	return false;
+}
+
+static int lock_wait(struct lock_state *state, const struct lock *want, const struct lock *have)
+{
+	struct process *process = current()->process;
+	int err;
+
+	if (is_deadlock(want, have))
+		return -EDEADLK;
+	if (want->kind == LOCK_KIND_POSIX && have->kind == LOCK_KIND_POSIX)
+		process->lock_wait_pid = have->pid;
+	err = wait_on(&state->wq, 0, WAIT_FOREVER);
+	process->lock_wait_pid = 0;
+	return err;
+}
+
 /* Waits for its turn, then puts the lock in place of what the owner had there. */
 static int lock_take(struct inode *inode, const struct lock *want, bool wait)
 {
 	struct lock_state *state = state_of(inode);
-	struct lock *lock = lock_copy(want);
+	struct lock *lock = lock_copy(want), *have;
 	int err = 0;
 
 	if (state == NULL || lock == NULL) {
 		arena_free(lock);
 		return -ENOLCK;
 	}
-	while (err == 0 && find_conflict(state, want) != NULL) {
-		err = wait ? wait_on(&state->wq, 0, WAIT_FOREVER) : -EAGAIN;
+	while (err == 0 && (have = find_conflict(state, want)) != NULL) {
+		err = wait ? lock_wait(state, want, have) : -EAGAIN;
 		if (err == -EINTR)
 			err = -ERESTARTSYS;
 	}

@@ -448,6 +448,19 @@ int memfs_create(const char *fstype, uint32_t root_mode, struct super **ret_sb,
 	return 0;
 }
 
+void memfs_drop(struct dentry *root)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &root->children) {
+		struct dentry *child = dentry_ref(list_entry(pos, struct dentry, sibling));
+
+		memfs_drop(child);
+		dentry_delete(child);
+		dentry_unref(child);
+	}
+}
+
 int vfs_memfd_create(const char *name, unsigned flags, struct file **ret_file)
 {
 	struct super *sb = vfs_get()->anon_sb;

@@ -51,6 +51,8 @@ static int may_open(struct path path, unsigned flags)
 		return err;
 	if ((mask & W_OK) && S_ISREG(inode->mode) && path_is_readonly(path))
 		return -EROFS;
+	if ((S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) && path.mnt->nodev)
+		return -EACCES;
 	if ((flags & O_NOATIME) && !inode_owner_or_root(inode))
 		return -EPERM;
 	return 0;
@@ -277,7 +279,7 @@ int vfs_open_exec(const char *path, int dirfd, int flags, struct file **ret_file
 		return err;
 	if (S_ISLNK(at.dentry->inode->mode))
 		err = -ELOOP;
-	else if (!S_ISREG(at.dentry->inode->mode))
+	else if (!S_ISREG(at.dentry->inode->mode) || at.mnt->noexec)
 		err = -EACCES;
 	else
 		err = inode_permission(at.dentry->inode, X_OK);

@@ -65,5 +65,10 @@ int proc_tree_create(const char *fstype, const struct proc_entry *root, struct s
 /* The descriptor that a link of /proc/self/fd stands for; -1: the inode is something else. */
 int proc_fd_of(const struct inode *inode);
 
+/* proc_maps.c */
+int proc_show_maps(const struct proc_object *object, struct strbuf *buf);
+int proc_show_smaps(const struct proc_object *object, struct strbuf *buf);
+int proc_show_smaps_rollup(const struct proc_object *object, struct strbuf *buf);
+
 extern const struct proc_entry proc_pid_entry; /* proc_pid.c: the directory of a process */
 extern const struct proc_dir proc_sys_dir;     /* proc_sys.c: /proc/sys */

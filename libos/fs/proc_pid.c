@@ -152,57 +152,6 @@ static int store_comm(const struct proc_object *object, const char *text, size_t
 	return 0;
 }
 
-/* ---- maps ---- */
-
-static void add_vma_name(struct strbuf *buf, const struct vma *vma)
-{
-	char path[512];
-
-	switch (vma->kind) {
-	case VMA_STACK:
-		strbuf_add(buf, "[stack]");
-		return;
-	case VMA_HEAP:
-		strbuf_add(buf, "[heap]");
-		return;
-	case VMA_VDSO:
-		strbuf_add(buf, "[vdso]");
-		return;
-	default:
-		break;
-	}
-	if (vma->file != NULL && vfs_file_path(vma->file, path, sizeof(path)) > 0)
-		strbuf_add(buf, "%s", path);
-}
-
-static int show_maps(const struct proc_object *object, struct strbuf *buf)
-{
-	const struct process *process = proc_process(object);
-	uint64_t dev, ino;
-
-	if (process == NULL)
-		return -ESRCH;
-	if (process->mm == NULL)
-		return 0;
-	for (const struct vma *v = mm_find(process->mm, 0); v != NULL;
-	     v = mm_next(process->mm, v)) {
-		if (v->kind == VMA_HOST)
-			continue;
-		dev = ino = 0;
-		if (v->file != NULL)
-			vfs_file_id(v->file, &dev, &ino);
-		strbuf_add(buf, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %-10lu ",
-			   (unsigned long)v->start, (unsigned long)v->end,
-			   v->prot & PROT_READ ? 'r' : '-', v->prot & PROT_WRITE ? 'w' : '-',
-			   v->prot & PROT_EXEC ? 'x' : '-', v->flags & MAP_SHARED ? 's' : 'p',
-			   (unsigned long)v->off, (unsigned)(dev >> 8) & 0xfff,
-			   (unsigned)dev & 0xff, (unsigned long)ino);
-		add_vma_name(buf, v);
-		strbuf_add(buf, "\n");
-	}
-	return 0;
-}
-
 /* ---- status, stat, statm ---- */
 
 static void add_ids(struct strbuf *buf, const struct creds *c)
@@ -377,24 +326,42 @@ static int show_limits(const struct proc_object *object, struct strbuf *buf)
 
 /* ---- mounts ---- */
 
+/* The place of a mount's root in its file system, from the end of buf. */
+static const char *root_print(const struct dentry *dentry, char *buf, size_t size)
+{
+	char *pos = buf + size - 1;
+
+	*pos = '\0';
+	for (; dentry->parent != dentry; dentry = dentry->parent) {
+		if ((size_t)(pos - buf) < dentry->name_len + 1)
+			return "/";
+		pos -= dentry->name_len;
+		memcpy(pos, dentry->name, dentry->name_len);
+		*--pos = '/';
+	}
+	return *pos == '\0' ? "/" : pos;
+}
+
 static void add_mount(struct strbuf *buf, const struct mount *mnt, const struct path *root,
 		      bool info)
 {
 	struct path at = {(struct mount *)(uintptr_t)mnt, mnt->root};
 	const char *mode = mnt->readonly || mnt->sb->readonly ? "ro" : "rw";
-	char path[512];
+	char path[512], from[512], opts[64];
 	const char *name = path_print(at, *root, path, sizeof(path));
 
-	if (name == NULL)
+	if (name == NULL || name[0] != '/')
 		return;
+	fmt_print(opts, sizeof(opts), "%s%s%s%s,relatime", mode, mnt->nosuid ? ",nosuid" : "",
+		  mnt->nodev ? ",nodev" : "", mnt->noexec ? ",noexec" : "");
 	if (info)
-		strbuf_add(buf, "%d %d %u:%u / %s %s,relatime - %s %s %s\n", mnt->id,
+		strbuf_add(buf, "%d %d %u:%u %s %s %s - %s %s %s\n", mnt->id,
 			   mnt->parent != NULL ? mnt->parent->id : 0,
 			   (unsigned)(mnt->sb->dev >> 8) & 0xfff, (unsigned)mnt->sb->dev & 0xff,
-			   name, mode, mnt->sb->fstype, mnt->sb->source, mode);
+			   root_print(mnt->root, from, sizeof(from)), name, opts, mnt->sb->fstype,
+			   mnt->sb->source, mnt->sb->readonly ? "ro" : "rw");
 	else
-		strbuf_add(buf, "%s %s %s %s,relatime 0 0\n", mnt->sb->source, name,
-			   mnt->sb->fstype, mode);
+		strbuf_add(buf, "%s %s %s %s 0 0\n", mnt->sb->source, name, mnt->sb->fstype, opts);
 }
 
 static int show_mount_table(const struct proc_object *object, struct strbuf *buf, bool info)
@@ -426,10 +393,91 @@ static int show_cgroup(const struct proc_object *object, struct strbuf *buf)
 	return 0;
 }
 
+/* Nobody is picked by it: an instance that has no memory left ends. It is kept and shown. */
+static int show_oom_score_adj(const struct proc_object *object, struct strbuf *buf)
+{
+	const struct process *process = proc_process(object);
+
+	if (process == NULL)
+		return -ESRCH;
+	strbuf_add(buf, "%d\n", process->oom_score_adj);
+	return 0;
+}
+
+/* A number of [-1000, 1000]; below what it is only root may go (proc(5)). */
+static int store_oom_score_adj(const struct proc_object *object, const char *text, size_t n)
+{
+	struct process *process = proc_process(object);
+	bool negative = n > 0 && text[0] == '-';
+	size_t i = negative;
+	int value = 0;
+
+	if (process == NULL)
+		return -ESRCH;
+	for (; i < n && text[i] >= '0' && text[i] <= '9' && value <= 1000; i++)
+		value = value * 10 + (text[i] - '0');
+	if (i == (size_t)negative || (i < n && text[i] != '\n') || value > 1000)
+		return -EINVAL;
+	value = negative ? -value : value;
+	if (value < process->oom_score_adj && current()->process->creds.euid != 0)
+		return -EACCES;
+	process->oom_score_adj = value;
+	return 0;
+}
+
 static int show_oom_score(const struct proc_object *object, struct strbuf *buf)
 {
+	const struct process *process = proc_process(object);
+
+	if (process == NULL)
+		return -ESRCH;
+	/* as Linux has it for a process that uses hardly any of the memory: 2/3 of 1000 + adj */
+	strbuf_add(buf, "%d\n", MAX(0, (1000 + process->oom_score_adj) * 2 / 3));
+	return 0;
+}
+
+/* Bytes and calls of read and write; no block device was ever asked. */
+static int show_io(const struct proc_object *object, struct strbuf *buf)
+{
+	const struct process *process = proc_process(object);
+
+	if (process == NULL)
+		return -ESRCH;
+	strbuf_add(buf,
+		   "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\n"
+		   "write_bytes: 0\ncancelled_write_bytes: 0\n",
+		   (unsigned long)process->io.read_bytes, (unsigned long)process->io.write_bytes,
+		   (unsigned long)process->io.reads, (unsigned long)process->io.writes);
+	return 0;
+}
+
+/* Pids of the children that this thread made: all hang at the leader here. */
+static int show_children(const struct proc_object *object, struct strbuf *buf)
+{
+	const struct process *process = proc_process(object);
+	struct list *pos;
+
+	if (process == NULL)
+		return -ESRCH;
+	if (object->tid != process->pid)
+		return 0;
+	list_for_each(pos, &process->children)
+		strbuf_add(buf, "%d ", list_entry(pos, struct process, sibling)->pid);
+	return 0;
+}
+
+static int show_personality(const struct proc_object *object, struct strbuf *buf)
+{
 	(void)object;
-	strbuf_add(buf, "0\n");
+	strbuf_add(buf, "00000000\n");
+	return 0;
+}
+
+/* Nobody logged in here: no audit session. */
+static int show_no_audit_id(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "4294967295");
 	return 0;
 }
 
@@ -621,22 +669,35 @@ static const struct proc_dir task_dir = {.find = find_task, .next = next_task};
 		{.name = "exe", .mode = S_IFLNK | 0777, .readlink = link_exe},                     \
 		{.name = "fd", .mode = S_IFDIR | 0500, .dir = &fd_dir},                            \
 		{.name = "fdinfo", .mode = S_IFDIR | 0555, .dir = &fdinfo_dir},                    \
+		{.name = "io", .mode = S_IFREG | 0400, .show = show_io},                           \
 		{.name = "limits", .mode = S_IFREG | 0444, .show = show_limits},                   \
-		{.name = "maps", .mode = S_IFREG | 0444, .show = show_maps},                       \
+		{.name = "loginuid", .mode = S_IFREG | 0444, .show = show_no_audit_id},            \
+		{.name = "maps", .mode = S_IFREG | 0444, .show = proc_show_maps},                  \
 		{.name = "mountinfo", .mode = S_IFREG | 0444, .show = show_mountinfo},             \
 		{.name = "mounts", .mode = S_IFREG | 0444, .show = show_mounts},                   \
 		{.name = "oom_score", .mode = S_IFREG | 0444, .show = show_oom_score},             \
+		{.name = "oom_score_adj",                                                          \
+		 .mode = S_IFREG | 0644,                                                           \
+		 .show = show_oom_score_adj,                                                       \
+		 .store = store_oom_score_adj},                                                    \
+		{.name = "personality", .mode = S_IFREG | 0400, .show = show_personality},         \
 		{.name = "root",                                                                   \
 		 .mode = S_IFLNK | 0777,                                                           \
 		 .readlink = link_root,                                                            \
 		 .follow = follow_root},                                                           \
+		{.name = "sessionid", .mode = S_IFREG | 0444, .show = show_no_audit_id},           \
+		{.name = "smaps", .mode = S_IFREG | 0444, .show = proc_show_smaps},                \
+		{.name = "smaps_rollup", .mode = S_IFREG | 0444, .show = proc_show_smaps_rollup},  \
 		{.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},                       \
 		{.name = "statm", .mode = S_IFREG | 0444, .show = show_statm},                     \
 	{                                                                                          \
 		.name = "status", .mode = S_IFREG | 0444, .show = show_status                      \
 	}
 
-static const struct proc_entry tid_entries[] = {PID_FILES};
+static const struct proc_entry tid_entries[] = {
+	PID_FILES,
+	{.name = "children", .mode = S_IFREG | 0444, .show = show_children},
+};
 static const struct proc_dir tid_dir = {.entries = tid_entries,
 					.nr_entries = ARRAY_SIZE(tid_entries)};
 static const struct proc_entry tid_entry = {.name = "", .mode = S_IFDIR | 0555, .dir = &tid_dir};

@@ -75,6 +75,15 @@ FIXED(show_thp, "always madvise [never]")
 FIXED(show_port_range, "32768\t60999")
 FIXED(show_entropy, "256")
 FIXED(show_inotify_events, "16384")
+FIXED(show_sem, "32000\t1024000000\t500\t32000")
+FIXED(show_msgmax, "8192")
+FIXED(show_msgmnb, "16384")
+FIXED(show_msgmni, "32000")
+FIXED(show_shmmax, "18446744073692774399")
+FIXED(show_shmmni, "4096")
+FIXED(show_mq_msg_max, "10")
+FIXED(show_mq_msgsize_max, "8192")
+FIXED(show_mq_queues_max, "256")
 FIXED(show_inotify_instances, "1048576")
 FIXED(show_inotify_watches, "65536")
 
@@ -102,12 +111,19 @@ static const struct proc_entry kernel_entries[] = {
 	FILE_ENTRY("cap_last_cap", show_cap_last_cap),
 	FILE_ENTRY("domainname", show_domainname),
 	FILE_ENTRY("hostname", show_hostname),
+	FILE_ENTRY("msgmax", show_msgmax),
+	FILE_ENTRY("msgmnb", show_msgmnb),
+	FILE_ENTRY("msgmni", show_msgmni),
 	FILE_ENTRY("ngroups_max", show_ngroups_max),
 	FILE_ENTRY("osrelease", show_osrelease),
 	FILE_ENTRY("ostype", show_ostype),
 	FILE_ENTRY("pid_max", show_pid_max),
 	DIR_ENTRY("random", random_dir),
 	FILE_ENTRY("randomize_va_space", show_randomize),
+	FILE_ENTRY("sem", show_sem),
+	FILE_ENTRY("shmall", show_shmmax),
+	FILE_ENTRY("shmmax", show_shmmax),
+	FILE_ENTRY("shmmni", show_shmmni),
 	FILE_ENTRY("threads-max", show_threads_max),
 	FILE_ENTRY("version", show_version),
 };
@@ -127,9 +143,19 @@ static const struct proc_entry inotify_entries[] = {
 };
 static const struct proc_dir inotify_dir = DIR_OF(inotify_entries);
 
+static const struct proc_entry mqueue_entries[] = {
+	FILE_ENTRY("msg_default", show_mq_msg_max),
+	FILE_ENTRY("msg_max", show_mq_msg_max),
+	FILE_ENTRY("msgsize_default", show_mq_msgsize_max),
+	FILE_ENTRY("msgsize_max", show_mq_msgsize_max),
+	FILE_ENTRY("queues_max", show_mq_queues_max),
+};
+static const struct proc_dir mqueue_dir = DIR_OF(mqueue_entries);
+
 static const struct proc_entry fs_entries[] = {
 	FILE_ENTRY("file-max", show_file_max),
 	DIR_ENTRY("inotify", inotify_dir),
+	DIR_ENTRY("mqueue", mqueue_dir),
 	FILE_ENTRY("nr_open", show_nr_open),
 	FILE_ENTRY("pipe-max-size", show_pipe_max_size),
 };

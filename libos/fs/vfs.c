@@ -91,6 +91,8 @@ static int mount_devpts(void)
 	if (err != 0)
 		return err;
 	err = mount_add(sb, root, &at, &vfs_get()->pts);
+	if (err == 0)
+		mount_ref(vfs_get()->pts);
 	path_unref(at);
 	return err;
 }

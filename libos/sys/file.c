@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -38,11 +39,19 @@ static bool may_write(const struct file *file)
 /* The file is held while the call may sleep: another task may close the descriptor. */
 static ssize_t rw_held(struct file *file, struct uio *uio, uint64_t *pos, bool write)
 {
+	struct process *process = current()->process;
 	ssize_t n;
 
 	file_ref(file);
 	n = write ? file_write(file, uio, pos) : file_read(file, uio, pos);
 	file_unref(file);
+	if (write) {
+		process->io.writes++;
+		process->io.write_bytes += n > 0 ? (uint64_t)n : 0;
+	} else {
+		process->io.reads++;
+		process->io.read_bytes += n > 0 ? (uint64_t)n : 0;
+	}
 	return n;
 }
 
@@ -296,6 +305,23 @@ SYS1(syncfs, int, fd)
 SYS0(sync)
 {
 	return 0;
+}
+
+/* Memory is as durable as memfs gets; the bytes of volumes are the host's, and synced whole. */
+SYS4(sync_file_range, int, fd, int64_t, off, int64_t, n, unsigned, flags)
+{
+	struct file *file = fd_get(fd);
+	struct kstat st;
+
+	if (file == NULL || (file->flags & O_PATH) != 0)
+		return -EBADF;
+	if ((flags & ~7U) != 0 || off < 0 || n < 0 || off + n < off)
+		return -EINVAL;
+	if (file_getattr(file, &st) != 0)
+		return -EBADF;
+	if (!S_ISREG(st.mode) && !S_ISBLK(st.mode) && !S_ISDIR(st.mode) && !S_ISLNK(st.mode))
+		return -ESPIPE;
+	return flags != 0 && file->ops->fsync != NULL ? file->ops->fsync(file, true) : 0;
 }
 
 /* Advice about access patterns; a file system may take none (posix_fadvise(2)). */

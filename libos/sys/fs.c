@@ -626,6 +626,23 @@ SYS3(fchmodat, int, dirfd, const char *, path, unsigned, mode)
 	return setattr_at(dirfd, path, 0, &attr);
 }
 
+SYS4(fchmodat2, int, dirfd, const char *, path, unsigned, mode, int, flags)
+{
+	struct iattr attr = mode_attr(mode);
+
+	struct path at;
+	int err;
+
+	if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0)
+		return -EINVAL;
+	err = at_lookup(dirfd, path, flags, &at);
+	if (err != 0)
+		return err;
+	err = S_ISLNK(at.dentry->inode->mode) ? -EOPNOTSUPP : path_setattr(at, &attr);
+	path_unref(at);
+	return err;
+}
+
 static struct iattr owner_attr(unsigned uid, unsigned gid)
 {
 	return (struct iattr){.valid = (uid != ~0U ? ATTR_UID : 0) | (gid != ~0U ? ATTR_GID : 0),

@@ -3,6 +3,7 @@
 #include "t.h"
 #include <dirent.h>
 #include <limits.h>
+#include <sys/mman.h>
 
 static char text[100000];
 
@@ -29,6 +30,72 @@ static long number_of(const char *key)
 	char *p = strstr(text, key);
 
 	return p ? atol(p + strlen(key)) : -1;
+}
+
+static int store(const char *name, const char *value)
+{
+	int fd = open(name, O_WRONLY);
+	int r = (int)write(fd, value, strlen(value)), e = errno;
+
+	close(fd);
+	errno = e;
+	return r;
+}
+
+/* What a process tells of its memory, its reading and writing, and its children. */
+static void accounts(void)
+{
+	char name[64];
+	long before, rss = 0;
+	char *p = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int status;
+	pid_t pid;
+
+	memset(p, 1, 4 << 20);
+	slurp("/proc/self/smaps");
+	YES(number_of("Size:") > 0 && number_of("KernelPageSize:") == 4);
+	for (p = text; (p = strstr(p, "\nRss:")) != NULL; p++)
+		rss += atol(p + 5);
+	YES(rss >= 4096);
+	slurp("/proc/self/smaps_rollup");
+	YES(strstr(text, "[rollup]") != NULL && number_of("Rss:") >= 4096);
+	slurp("/proc/self/io");
+	before = number_of("wchar:");
+	YES(number_of("rchar:") > 0 && number_of("syscr:") > 0);
+	MUST(write(open("/dev/null", O_WRONLY), text, 100));
+	slurp("/proc/self/io");
+	YES(number_of("wchar:") >= before + 100);
+	slurp("/proc/self/oom_score_adj");
+	say("%s", text);
+	SHOW(store("/proc/self/oom_score_adj", "500\n"));
+	SHOW(store("/proc/self/oom_score_adj", "2000"));
+	SHOW(store("/proc/self/oom_score_adj", "many"));
+	pid = fork();
+	if (!pid) {
+		slurp("/proc/self/oom_score_adj");
+		say("inherited %s", text);
+		store("/proc/self/oom_score_adj", "700");
+		pause();
+	}
+	snprintf(name, sizeof(name), "/proc/self/task/%d/children", getpid());
+	slurp(name);
+	YES(atoi(text) == pid);
+	snprintf(name, sizeof(name), "/proc/%d/oom_score_adj", pid);
+	for (int i = 0; i < 2000 && (slurp(name), atoi(text) != 700); i++)
+		sleep_ms(1);
+	say("the child's: %s", text);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	slurp("/proc/self/personality");
+	say("%s", text);
+	slurp("/proc/sys/kernel/sem");
+	say("%s", text);
+	slurp("/proc/sys/kernel/shmmni");
+	say("%s", text);
+	slurp("/proc/sys/kernel/msgmax");
+	say("%s", text);
+	slurp("/proc/sys/fs/mqueue/msg_max");
+	say("%s", text);
 }
 
 int main(int argc, char **argv)
@@ -108,5 +175,6 @@ int main(int argc, char **argv)
 	say("%s", text);
 	SHOW(open("/proc/nothing", O_RDONLY));
 	SHOW(mkdir("/proc/x", 0700));
+	accounts();
 	return 0;
 }
