@@ -6,7 +6,7 @@ set -eu
 BUILD="build-essential meson ninja-build pkg-config python3 clang musl-tools linux-libc-dev
 	libdpdk-dev libbpf-dev libseccomp-dev libjansson-dev libcmocka-dev libjemalloc-dev
 	libelf-dev zlib1g-dev"
-RUN="iproute2 redis-server redis-tools"
+RUN="iproute2 redis-server redis-tools memcached nginx-light wrk"
 TEST="busybox-static golang-go sqlite3 git perl xz-utils make procps file clang-format clang-tidy
 	netcat-openbsd curl strace runc crun"
 

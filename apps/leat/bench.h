@@ -40,3 +40,6 @@ double bench_quantile(double *values, size_t nr, double share);
 uint64_t bench_now_ns(void);
 
 int bench_density(int argc, char **argv);
+
+/* bench_script.c: the benchmarks in Python; argv[0] is the name. */
+int bench_script(int argc, char **argv);

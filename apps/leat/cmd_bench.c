@@ -14,7 +14,9 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } benchmarks[] = {
+	{"apps", bench_script, "redis, memcached, nginx, Go, node, Python and Java under load"},
 	{"density", bench_density, "many instances at once: starts, memory, requests, leaks"},
+	{"net", bench_script, "round trips, streams, datagrams, connections between programs"},
 };
 
 #define NR_BENCHMARKS (sizeof(benchmarks) / sizeof(benchmarks[0]))
