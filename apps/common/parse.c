@@ -50,6 +50,43 @@ int parse_size(const char *text, uint64_t *ret_bytes)
 	return 0;
 }
 
+/* A number with K, M or G: thousands. */
+static int parse_thousands(const char *text, size_t len, uint64_t *ret_number)
+{
+	static const char units[] = "KMG";
+	const char *unit = len > 1 ? strchr(units, text[len - 1] & ~0x20) : NULL;
+	uint64_t factor = 1, n;
+	char digits[24];
+
+	if (len == 0 || len >= sizeof(digits))
+		return -EINVAL;
+	if (unit && *unit) {
+		len--;
+		for (const char *u = units; u <= unit; u++)
+			factor *= 1000;
+	}
+	memcpy(digits, text, len);
+	digits[len] = 0;
+	if (parse_number(digits, 1, INT64_MAX / factor, &n) < 0)
+		return -EINVAL;
+	*ret_number = n * factor;
+	return 0;
+}
+
+int parse_rate(const char *text, uint64_t *ret_rate, uint64_t *inout_burst)
+{
+	const char *colon = strchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : strlen(text);
+	uint64_t rate, burst = *inout_burst;
+
+	if (parse_thousands(text, len, &rate) < 0 ||
+	    (colon && parse_thousands(colon + 1, strlen(colon + 1), &burst) < 0))
+		return -EINVAL;
+	*ret_rate = rate;
+	*inout_burst = burst;
+	return 0;
+}
+
 bool parse_name_ok(const char *name)
 {
 	size_t len = strlen(name);

@@ -15,6 +15,9 @@ int parse_number(const char *text, uint64_t low, uint64_t high, uint64_t *ret_nu
 /* 64K, 512M, 2G, or plain bytes. */
 int parse_size(const char *text, uint64_t *ret_bytes);
 
+/* N or N:BURST, each with K, M or G for thousands; *inout_burst stays without one. */
+int parse_rate(const char *text, uint64_t *ret_rate, uint64_t *inout_burst);
+
 /* Instance names: letters, digits, '_', '.', '-', not first '.' or '-'. */
 bool parse_name_ok(const char *name);
 

@@ -41,6 +41,9 @@ static const char help[] =
 	"      --rootfs DIR      / of the instance (the host's)\n"
 	"      --filter FILE     eBPF filter of its queues: an object, default, or none: no\n"
 	"                        network\n"
+	"      --pps N[:BURST], --bps N[:BURST]\n"
+	"                        packets and bits a second, each way; leat limit changes them\n"
+	"      --tenant NAME     instances of different tenants do not see each other (default)\n"
 	"      --tag NAME=VALUE  shown by inspect\n"
 	"      --hostname NAME   (the host's; the instance's name with --rootfs)\n"
 	"      --trace           print system calls on stderr\n"
@@ -53,6 +56,9 @@ enum {
 	OPT_IP,
 	OPT_ROOTFS,
 	OPT_FILTER,
+	OPT_PPS,
+	OPT_BPS,
+	OPT_TENANT,
 	OPT_TAG,
 	OPT_HOSTNAME,
 	OPT_TRACE,
@@ -71,6 +77,9 @@ static const struct option options[] = {
 	{"workdir", required_argument, NULL, 'w'},
 	{"rootfs", required_argument, NULL, OPT_ROOTFS},
 	{"filter", required_argument, NULL, OPT_FILTER},
+	{"pps", required_argument, NULL, OPT_PPS},
+	{"bps", required_argument, NULL, OPT_BPS},
+	{"tenant", required_argument, NULL, OPT_TENANT},
 	{"tag", required_argument, NULL, OPT_TAG},
 	{"hostname", required_argument, NULL, OPT_HOSTNAME},
 	{"trace", no_argument, NULL, OPT_TRACE},
@@ -113,6 +122,15 @@ static int add_port(struct run_request *run, const char *text)
 		return leat_error("cannot use -p %s: [IP:]HOST:GUEST[/udp], e.g. 8080:80", text);
 	json_array_append_new(json_object_get(run->json, "ports"), json_string(text));
 	return 0;
+}
+
+static int set_tenant(struct run_request *run, const char *text)
+{
+	if (!parse_name_ok(text))
+		return leat_error("cannot use --tenant %s: letters, digits, '_', '.' and '-', at "
+				  "most %u",
+				  text, NAME_LEN_MAX);
+	return set_text(run, "tenant", text);
 }
 
 static int add_tag(struct run_request *run, const char *text)
@@ -159,6 +177,12 @@ static int option_take(struct run_request *run, int option, char *value)
 		return 0;
 	case OPT_FILTER:
 		return run_set_filter(run, value);
+	case OPT_PPS:
+		return limit_add(json_object_get(run->json, "limits"), "pps", value);
+	case OPT_BPS:
+		return limit_add(json_object_get(run->json, "limits"), "bps", value);
+	case OPT_TENANT:
+		return set_tenant(run, value);
 	case OPT_TAG:
 		return add_tag(run, value);
 	case OPT_HOSTNAME:

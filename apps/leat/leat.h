@@ -34,6 +34,9 @@ json_t *daemon_ask(json_t *request, int *ret_fds, unsigned *ret_nr_fds);
 /* A wait(2) status word as an exit code. */
 int exit_code_of(int status);
 
+/* "pps" or "bps" and what the user says, into a request's limits: 0, or EXIT_LEAT after a word. */
+int limit_add(json_t *limits, const char *key, const char *text);
+
 /* Options of a sub-command whose only ones are --help and flags: see each cmd_*.c. */
 int cmd_run(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
@@ -42,5 +45,6 @@ int cmd_logs(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
+int cmd_limit(int argc, char **argv);
 int cmd_filter(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

@@ -25,6 +25,7 @@ static const struct {
 	{"stop", cmd_stop, "ask instances to end, and end them after a while"},
 	{"kill", cmd_kill, "send a signal to instances"},
 	{"rm", cmd_rm, "forget instances that have ended"},
+	{"limit", cmd_limit, "limit what an instance sends and receives"},
 	{"filter", cmd_filter, "replace the filter of a running instance"},
 	{"bench", cmd_bench, "measure Leat beside native processes and containers"},
 	{"bpf", cmd_bpf, "verify, show, run and measure filters"},

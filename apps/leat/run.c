@@ -25,9 +25,10 @@ static const char *const env_inherited[] = {"PATH", "HOME", "USER", "LOGNAME",
 
 void run_init(struct run_request *run)
 {
-	*run = (struct run_request){.json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:[]}",
-						      "op", "run", "filter", "default", "fds",
-						      "volumes", "ports", "tags", "env")};
+	*run = (struct run_request){
+		.json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:{}, s:[]}", "op", "run",
+				  "filter", "default", "fds", "volumes", "ports", "tags", "limits",
+				  "env")};
 }
 
 void run_finish(struct run_request *run)

@@ -80,6 +80,7 @@ struct dp_instance_config {
 	uint32_t gateway_be;
 	uint32_t prefix_len;
 	struct ebpf_object *filter; /* verified and prepared; NULL: the queues carry nothing */
+	struct dpu_limits limits;
 };
 
 /*
@@ -101,6 +102,9 @@ void dataplane_instance_set_process(struct dp_instance *inst, int pid, uint32_t 
 /* Replaces the filter between two packets; NULL: the queues carry nothing. */
 int dataplane_instance_set_filter(struct dp_instance *inst, struct ebpf_object *filter);
 
+/* Takes effect between two packets. -ERANGE. */
+int dataplane_instance_set_limits(struct dp_instance *inst, const struct dpu_limits *limits);
+
 /* Bit n-1 asks the program for signal n: abi_instance.ext_signals, and a grant. */
 void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits);
 
@@ -109,6 +113,7 @@ struct abi_instance *dataplane_instance_block(struct dp_instance *inst);
 
 struct dp_instance_stats {
 	struct dpu_port_stats port;
+	struct dpu_limits limits;
 	struct dpu_queue_stats queue[ABI_MAX_VCPUS];
 	struct sched_vcpu_stats vcpu[ABI_MAX_VCPUS];
 	uint32_t vcpu_state[ABI_MAX_VCPUS]; /* enum abi_vcpu_state, as the instance says */

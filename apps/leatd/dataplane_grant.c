@@ -4,6 +4,7 @@
  * A granted vcpu stands in its core's list of places; nothing else is ever looked at. Wake-ups of
  * kthreads and of other dataplane threads are put off until the scheduler's lock is free.
  */
+#include "apps/leatd/dataplane_limit.h"
 #include "apps/leatd/dataplane_private.h"
 
 #include <linux/futex.h>
@@ -217,6 +218,18 @@ static bool vcpu_sample(struct dp_vcpu *vcpu, uint64_t now_ns)
 	return has_work;
 }
 
+/* Are there frames that a parked vcpu should keep its core for, until they are taken? */
+static bool sends_yet(struct dp_vcpu *vcpu, uint64_t now_ns)
+{
+	struct dpu_port *port = vcpu->inst->port;
+	uint64_t ready_ns;
+
+	if (!dpu_txq_pending(port, vcpu->index))
+		return false;
+	ready_ns = dpu_txq_ready_ns(port, vcpu->index);
+	return ready_ns <= now_ns || !dp_limit_add(vcpu, ready_ns);
+}
+
 static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_ns,
 			  unsigned *inout_with_work)
 {
@@ -226,7 +239,7 @@ static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_n
 	unsigned n;
 
 	n = dpu_txq_poll(inst->port, vcpu->index, by_core, SCAN_BUDGET);
-	if (parked && !dpu_txq_pending(inst->port, vcpu->index)) {
+	if (parked && !sends_yet(vcpu, now_ns)) {
 		vcpu_parked(vcpu, now_ns);
 		n++;
 	} else {
@@ -236,6 +249,13 @@ static unsigned vcpu_scan(struct dp_vcpu *vcpu, unsigned by_core, uint64_t now_n
 	if (inst->nr_vcpus > 1)
 		siblings_check(inst, by_core, now_ns);
 	return n;
+}
+
+static bool sends_now(const struct dp_vcpu *vcpu, uint64_t now_ns)
+{
+	const struct dpu_port *port = vcpu->inst->port;
+
+	return dpu_txq_pending(port, vcpu->index) && dpu_txq_ready_ns(port, vcpu->index) <= now_ns;
 }
 
 /*
@@ -252,7 +272,7 @@ static bool scan_due(struct dp_core *core, unsigned places, uint64_t now_ns)
 		struct dp_vcpu *vcpu =
 			atomic_load_explicit(&core->granted[i], memory_order_acquire);
 
-		if (vcpu && (has_parked(vcpu) || dpu_txq_pending(vcpu->inst->port, vcpu->index)))
+		if (vcpu && (has_parked(vcpu) || sends_now(vcpu, now_ns)))
 			return true;
 	}
 	return false;
@@ -270,13 +290,16 @@ unsigned dp_core_scan(struct dp_core *core, unsigned by_core, uint64_t now_ns)
 	    atomic_exchange_explicit(&core->scan_lock, 1, memory_order_acquire))
 		return 0;
 	atomic_store_explicit(&core->scanned_ns, now_ns, memory_order_relaxed);
+	/* by turns, so that nobody is always the first to find a receiver's buffers */
 	for (unsigned i = 0; i < places; i++) {
+		unsigned at = (core->scan_first + i) % places;
 		struct dp_vcpu *vcpu =
-			atomic_load_explicit(&core->granted[i], memory_order_acquire);
+			atomic_load_explicit(&core->granted[at], memory_order_acquire);
 
 		if (vcpu)
 			n += vcpu_scan(vcpu, by_core, now_ns, &with_work);
 	}
+	core->scan_first++;
 	sched_core_sample(dp.sched, core->index, with_work, now_ns);
 	atomic_store_explicit(&core->scan_lock, 0, memory_order_release);
 	return n;

@@ -1,6 +1,7 @@
 /*
  * dataplane_instance.c - instances come to the dataplane and leave it.
  */
+#include "apps/leatd/dataplane_limit.h"
 #include "apps/leatd/dataplane_private.h"
 #include "apps/leatd/dataplane_wish.h"
 
@@ -89,6 +90,8 @@ static int port_attach(struct dp_instance *inst, const struct dp_instance_config
 
 	memcpy(port.mac, config->mac, sizeof(port.mac));
 	r = dpu_port_attach(dp.dpu, &port, &inst->port);
+	if (!r)
+		r = dpu_port_set_limits(inst->port, &config->limits);
 	if (!r && config->filter)
 		r = dpu_port_set_filter(inst->port, config->filter);
 	return r;
@@ -139,6 +142,7 @@ void dataplane_instance_remove(struct dp_instance *inst)
 	/* release: pairs with the acquire in host_grant and dp_work; none is placed any more */
 	atomic_store_explicit(&inst->dying, true, memory_order_release);
 	dp_wish_remove(inst);
+	dp_limit_remove(inst);
 	dpu_rounds_wait(dp.dpu);
 	for (unsigned i = 0; i < inst->nr_vcpus; i++)
 		dp_vcpu_unplace(&inst->vcpu[i]);
@@ -152,6 +156,21 @@ void dataplane_instance_remove(struct dp_instance *inst)
 int dataplane_instance_set_filter(struct dp_instance *inst, struct ebpf_object *filter)
 {
 	return dpu_port_set_filter(inst->port, filter);
+}
+
+int dataplane_instance_set_limits(struct dp_instance *inst, const struct dpu_limits *limits)
+{
+	int r = dpu_port_set_limits(inst->port, limits);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&dp.control);
+	dp_limit_changed();
+	for (unsigned i = 0; i < dp.nr_cores; i++)
+		dp_poke(i); /* a sleeping one may have frames that may pass now */
+	dp_deferred_flush();
+	pthread_mutex_unlock(&dp.control);
+	return 0;
 }
 
 void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
@@ -189,6 +208,7 @@ void dataplane_instance_stats(struct dp_instance *inst, struct dp_instance_stats
 	memset(ret_stats, 0, sizeof(*ret_stats));
 	ret_stats->nr_vcpus = inst->nr_vcpus;
 	dpu_port_stats_get(inst->port, &ret_stats->port);
+	dpu_port_limits_get(inst->port, &ret_stats->limits);
 	for (unsigned i = 0; i < inst->nr_vcpus; i++) {
 		(void)dpu_port_queue_stats_get(inst->port, i, &ret_stats->queue[i]);
 		sched_vcpu_stats_get(inst->vcpu[i].sched, &ret_stats->vcpu[i]);

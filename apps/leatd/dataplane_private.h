@@ -31,6 +31,7 @@ struct dp_vcpu {
 	_Atomic(uint32_t) core; /* dataplane core index while granted, or DP_NO_CORE */
 	uint32_t sent;       /* frames that it was seen to send; guarded by its core's scan lock */
 	atomic_bool demoted; /* its threads were put into SCHED_IDLE */
+	atomic_bool limit_waits; /* on the list of dataplane_limit.c */
 };
 
 /* What a thread that seems not to give way had done when it was first looked at. */
@@ -81,6 +82,7 @@ struct dp_core {
 	bool running;
 	atomic_uint scan_lock;
 	_Atomic(uint64_t) scanned_ns;
+	unsigned scan_first; /* place that is looked at first; guarded by scan_lock */
 	_Atomic(struct dp_vcpu *) granted[DP_MAX_GRANTED];
 	atomic_uint nr_places; /* one past the highest place ever used */
 	_Atomic(uint32_t) nr_granted;

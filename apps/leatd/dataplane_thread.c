@@ -8,6 +8,7 @@
  *
  * Figures behind this: docs/dataplane.md.
  */
+#include "apps/leatd/dataplane_limit.h"
 #include "apps/leatd/dataplane_private.h"
 #include "apps/leatd/dataplane_wish.h"
 
@@ -121,6 +122,7 @@ static unsigned dp_round(struct dp_core *core, uint64_t now_ns)
 		if (i != core->index)
 			n += dp_core_scan(&dp.core[i], core->index, now_ns);
 	n += dp_wish_scan(core, now_ns);
+	n += dp_limit_scan(core, now_ns);
 	n += uplink_round(core, now_ns);
 	tick(core, now_ns);
 	dp_deferred_flush();
@@ -165,6 +167,7 @@ static void sleep_until(struct dp_core *core, uint64_t now_ns, uint64_t wake_ns)
 	if (dp_round(core, now_ns) == 0 && !atomic_load(&dp.stopping)) {
 		uint64_t tick_ns = atomic_load_explicit(&core->tick_ns, memory_order_relaxed);
 
+		tick_ns = MIN(tick_ns, dp_limit_due_ns());
 		if (tick_ns < wake_ns) {
 			wake_ns = tick_ns;
 			publish(core, ABI_DP_SLEEP, wake_ns);

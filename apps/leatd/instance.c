@@ -269,12 +269,28 @@ static int ports_publish(struct instance *inst, const struct instance_spec *spec
 	return 0;
 }
 
+/* The tenant's number, which it keeps as long as leatd runs. */
+static int tenant_find(struct leatd *leatd, const char *name, struct instance *inst)
+{
+	json_t *number = json_object_get(leatd->tenants, name);
+
+	if (number == NULL) {
+		number = json_integer((json_int_t)json_object_size(leatd->tenants) + 1);
+		if (json_object_set_new(leatd->tenants, name, number) < 0)
+			return -ENOMEM;
+	}
+	inst->tenant = (uint32_t)json_integer_value(number);
+	inst->tenant_name = json_object_iter_key(json_object_iter_at(leatd->tenants, name));
+	return 0;
+}
+
 /* Queues with their filter, and published ports. */
 static int network_start(struct instance *inst, const struct instance_spec *spec, int window_fd,
 			 char *error, size_t size)
 {
 	struct dp_instance_config config = {.id = inst->id,
-					    .tenant = spec->tenant,
+					    .tenant = inst->tenant,
+					    .limits = spec->limits,
 					    .tag = spec->tag,
 					    .nr_vcpus = inst->nr_vcpus,
 					    .window_fd = window_fd,
@@ -451,7 +467,12 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 							     "default";
 	inst->started_ns = loop_now_ns();
 	inst->started_time = time(NULL);
-	r = name_choose(inst, spec->name, error, error_size);
+	inst->limits = spec->limits;
+	r = tenant_find(leatd, spec->tenant, inst);
+	if (r < 0)
+		snprintf(error, error_size, "cannot start: out of memory");
+	else
+		r = name_choose(inst, spec->name, error, error_size);
 	if (r == 0) {
 		r = pool_take(&leatd->uids, &inst->uid_index);
 		if (r < 0)

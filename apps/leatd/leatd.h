@@ -57,6 +57,8 @@ struct instance {
 	uint32_t uid_index;
 	uint32_t ip_be;
 	uint32_t tenant;
+	const char *tenant_name;  /* leatd.tenants' */
+	struct dpu_limits limits; /* as asked for */
 	unsigned nr_vcpus;
 	uint64_t memory_bytes;
 	bool has_cgroup;
@@ -106,7 +108,7 @@ struct leatd {
 	unsigned nr_cpus;
 	bool private; /* ends when idle */
 	int exit_code;
-	json_t *tenants; /* names to numbers */
+	json_t *tenants; /* names to numbers, from 1; kept for good: a number means one tenant */
 };
 
 /* ---- instance.c: the life of an instance ---- */
@@ -135,7 +137,9 @@ struct instance_spec {
 	uint64_t stack_bytes;
 	bool detach, trace;
 	const char *filter;
-	uint32_t tenant, tag;
+	const char *tenant;
+	uint32_t tag;
+	struct dpu_limits limits;
 	int fds[ROLE_COUNT]; /* -1: none */
 	unsigned nr_volumes;
 	struct {
@@ -223,7 +227,14 @@ void op_signal(struct leatd *leatd, struct client *client, const struct request 
 void op_stop(struct leatd *leatd, struct client *client, const struct request *req);
 void op_rm(struct leatd *leatd, struct client *client, const struct request *req);
 void op_logs(struct leatd *leatd, struct client *client, const struct request *req);
+void op_limit(struct leatd *leatd, struct client *client, const struct request *req);
 void op_filter(struct leatd *leatd, struct client *client, const struct request *req);
+
+/* ---- op_limit.c ---- */
+
+/* What a request says of limits, over those that are there: 0 or -EINVAL. */
+int limits_of(const json_t *json, struct dpu_limits *inout);
+json_t *limits_json(const struct dpu_limits *limits);
 
 /* ---- violation.c ---- */
 

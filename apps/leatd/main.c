@@ -254,6 +254,9 @@ static int leatd_begin(struct leatd *leatd, const struct options *options)
 		r = pool_init(&leatd->uids, STATE_UIDS);
 	if (r == 0)
 		r = ipam_init(&leatd->ipam);
+	leatd->tenants = json_object();
+	if (r == 0 && leatd->tenants == NULL)
+		r = -ENOMEM;
 	if (r < 0)
 		return fail("start", r);
 	r = state_open(&leatd->state, options->state_dir);
@@ -286,6 +289,7 @@ static void leatd_end(struct leatd *leatd)
 		cgroup_root_finish(&leatd->cgroup);
 	ebpf_object_unref(leatd->default_filter);
 	image_close(&leatd->image);
+	json_decref(leatd->tenants);
 	ipam_finish(&leatd->ipam);
 	pool_finish(&leatd->uids);
 	state_close(&leatd->state);

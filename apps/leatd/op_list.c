@@ -41,16 +41,16 @@ static json_t *instance_json(const struct instance *inst)
 
 	if (running)
 		inet_ntop(AF_INET, &inst->ip_be, ip, sizeof(ip));
-	return json_pack("{s:s, s:i, s:s, s:s, s:i, s:i, s:I, s:o, s:s, s:I, s:f, s:O, s:O, s:O}",
-			 "name", inst->name, "id", (int)inst->id, "state",
-			 running ? "running" : "exited", "ip", ip, "pid",
-			 running ? (int)inst->pid : 0, "cpus", (int)inst->nr_vcpus, "memory",
-			 (json_int_t)inst->memory_bytes, "exit_code", exit_json(inst), "reason",
-			 inst->reason, "started", (json_int_t)inst->started_time, "age",
-			 (double)(end_ns - inst->started_ns) / 1e9, "command",
-			 json_object_get(inst->request, "argv"), "ports",
-			 json_object_get(inst->request, "ports"), "tags",
-			 json_object_get(inst->request, "tags"));
+	return json_pack(
+		"{s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:I, s:o, s:s, s:I, s:f, s:O, s:O, s:O}",
+		"name", inst->name, "id", (int)inst->id, "state", running ? "running" : "exited",
+		"ip", ip, "tenant", inst->tenant_name, "pid", running ? (int)inst->pid : 0, "cpus",
+		(int)inst->nr_vcpus, "memory", (json_int_t)inst->memory_bytes, "exit_code",
+		exit_json(inst), "reason", inst->reason, "started", (json_int_t)inst->started_time,
+		"age", (double)(end_ns - inst->started_ns) / 1e9, "command",
+		json_object_get(inst->request, "argv"), "ports",
+		json_object_get(inst->request, "ports"), "tags",
+		json_object_get(inst->request, "tags"));
 }
 
 void op_ps(struct leatd *leatd, struct client *client, const struct request *req)
@@ -94,13 +94,13 @@ static json_t *queue_json(const struct dp_instance_stats *stats, unsigned i)
 	const struct dpu_queue_stats *q = &stats->queue[i];
 	const struct sched_vcpu_stats *v = &stats->vcpu[i];
 
-	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I}", "vcpu", (int)i,
-			 "tx_packets", (json_int_t)q->tx_packets, "tx_bytes",
+	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I}", "vcpu",
+			 (int)i, "tx_packets", (json_int_t)q->tx_packets, "tx_bytes",
 			 (json_int_t)q->tx_bytes, "rx_packets", (json_int_t)q->rx_packets,
-			 "rx_bytes", (json_int_t)q->rx_bytes, "tx_state",
-			 dpu_reason_name(q->tx_reason), "rx_state", dpu_reason_name(q->rx_reason),
-			 "grants", (json_int_t)v->grants, "preempts", (json_int_t)v->preempts,
-			 "evictions", (json_int_t)v->evictions, "delay_ns",
+			 "rx_bytes", (json_int_t)q->rx_bytes, "tx_waits", (json_int_t)q->tx_waits,
+			 "tx_state", dpu_reason_name(q->tx_reason), "rx_state",
+			 dpu_reason_name(q->rx_reason), "grants", (json_int_t)v->grants, "preempts",
+			 (json_int_t)v->preempts, "evictions", (json_int_t)v->evictions, "delay_ns",
 			 (json_int_t)(v->grants != 0 ? v->delay_ns_sum / v->grants : 0));
 }
 
@@ -116,7 +116,7 @@ static void add_running(json_t *json, struct instance *inst)
 {
 	struct dp_instance_stats *stats = calloc(1, sizeof(*stats));
 	const struct abi_instance *block = dataplane_instance_block(inst->dp);
-	json_t *queues = json_array();
+	json_t *queues = json_array(), *limits = NULL;
 	uint8_t mac[6];
 	char text[24];
 
@@ -125,6 +125,7 @@ static void add_running(json_t *json, struct instance *inst)
 		for (unsigned i = 0; i < stats->nr_vcpus; i++)
 			json_array_append_new(queues, queue_json(stats, i));
 		json_object_set_new(json, "packets", filter_json(&stats->port));
+		limits = limits_json(&stats->limits);
 	}
 	free(stats);
 	ipam_mac(inst->id, mac);
@@ -133,6 +134,7 @@ static void add_running(json_t *json, struct instance *inst)
 	json_object_set_new(json, "mac", json_string(text));
 	json_object_set_new(json, "uid",
 			    json_integer(inst->leatd->state.uid_low + inst->uid_index));
+	json_object_set_new(json, "limits", limits);
 	json_object_set_new(json, "queues", queues);
 	json_object_set_new(json, "library_os", library_os_json(block));
 	json_object_set_new(

@@ -14,7 +14,7 @@
 #define STACK_DEFAULT (8U << 20)
 #define START_POLL_NS 1000000ULL /* of a detached start */
 #define START_POLLS_MAX 2000U
-#define TENANT_DEFAULT 1U
+#define TENANT_DEFAULT "default"
 
 static const char *const role_names[ROLE_COUNT] = {"stdin", "stdout", "stderr", "root",
 						   "exec",  "cwd",    "filter"};
@@ -126,7 +126,12 @@ static int spec_parse(const struct request *req, struct instance_spec *spec)
 	spec->stack_bytes = number_of(json, "stack", STACK_DEFAULT);
 	spec->detach = json_is_true(json_object_get(json, "detach"));
 	spec->trace = json_is_true(json_object_get(json, "trace"));
-	spec->tenant = TENANT_DEFAULT;
+	spec->tenant = json_string_value(json_object_get(json, "tenant"));
+	if (spec->tenant == NULL)
+		spec->tenant = TENANT_DEFAULT;
+	if (!parse_name_ok(spec->tenant) ||
+	    limits_of(json_object_get(json, "limits"), &spec->limits) < 0)
+		r = -EINVAL;
 	for (unsigned i = 0; i < ROLE_COUNT; i++)
 		spec->fds[i] = fd_of(req, json_object_get(roles, role_names[i]));
 	for (unsigned i = ROLE_STDIN; i <= ROLE_ROOT; i++)

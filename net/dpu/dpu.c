@@ -127,6 +127,7 @@ const char *dpu_drop_name(enum dpu_drop drop)
 		[DPU_DROP_LENGTH] = "length",
 		[DPU_DROP_UPLINK_FULL] = "uplink_full",
 		[DPU_DROP_UPLINK_GROUP] = "uplink_group",
+		[DPU_DROP_LIMIT] = "limit",
 	};
 
 	return (unsigned)drop < DPU_DROP_COUNT ? names[drop] : "?";

@@ -42,6 +42,7 @@ enum dpu_drop {
 	DPU_DROP_LENGTH,       /* shorter than an Ethernet header, or longer than the MTU allows */
 	DPU_DROP_UPLINK_FULL,  /* the uplink did not take it */
 	DPU_DROP_UPLINK_GROUP, /* broadcast or multicast from the uplink: it belongs to no tenant */
+	DPU_DROP_LIMIT,        /* more than the receiver may be sent */
 	DPU_DROP_COUNT
 };
 
@@ -122,6 +123,32 @@ int dpu_port_set_filter(struct dpu_port *port, struct ebpf_object *filter);
  */
 int dpu_port_handle_set(struct dpu_port *port, const char *name, uint32_t index, uint32_t id);
 
+/* ---- limits ---- */
+
+#define DPU_LIMIT_MAX 1000000000000ULL /* frames or bytes a second */
+#define DPU_LIMIT_BURST_MAX (8U << 20) /* frames or bytes */
+
+/* Of each direction, for all queues of the port together. A frame is one operation, however long.
+ */
+struct dpu_limits {
+	uint64_t pps, bytes_per_s;       /* 0: no limit */
+	uint64_t pps_burst, bytes_burst; /* what may pass at once; 0: a fitting default */
+};
+
+/*
+ * Takes effect between two frames. What a port sends too fast stays in its queues (nothing is lost,
+ * and its driver sees a full ring); what it is sent too fast is dropped as DPU_DROP_LIMIT.
+ * -ERANGE: more than DPU_LIMIT_MAX.
+ */
+int dpu_port_set_limits(struct dpu_port *port, const struct dpu_limits *limits);
+void dpu_port_limits_get(const struct dpu_port *port, struct dpu_limits *ret_limits);
+
+/*
+ * When the queue's next frame may pass, if its port has sent too much; 0: now. Until then polling
+ * it takes nothing.
+ */
+uint64_t dpu_txq_ready_ns(const struct dpu_port *port, unsigned queue);
+
 /* ---- uplinks: a TAP (or anything that speaks like one) ---- */
 
 /*
@@ -139,8 +166,11 @@ void dpu_round_begin(struct dpu *dpu, unsigned core, uint64_t now_ns);
 void dpu_round_end(struct dpu *dpu, unsigned core);
 
 /*
- * Takes up to `budget` frames from transmit queue `queue` of the port. Returns the number taken; 0
- * also if another thread is at it. A queue whose receiver is busy keeps its frames for a moment.
+ * Takes up to `budget` frames from transmit queue `queue` of the port, and no more than its share:
+ * each poll gives a queue the same allowance of DPU time (deficit round robin: what a long frame
+ * took too much is missing the next time), so whoever polls all queues in turn is fair to them.
+ * Returns the number taken; 0 also if another thread is at it. A queue whose receiver is busy, or
+ * whose port is at its limits, keeps its frames.
  */
 unsigned dpu_txq_poll(struct dpu_port *port, unsigned queue, unsigned core, unsigned budget);
 
@@ -163,6 +193,7 @@ void dpu_rounds_wait(struct dpu *dpu);
 struct dpu_queue_stats {
 	uint64_t tx_packets, tx_bytes; /* taken from the instance */
 	uint64_t rx_packets, rx_bytes; /* given to the instance */
+	uint64_t tx_waits;             /* how often it had to wait for its limits */
 	uint32_t tx_reason, rx_reason; /* enum dpu_reason, NONE while the queue works */
 };
 

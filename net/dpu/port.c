@@ -169,6 +169,7 @@ int dpu_port_queue_stats_get(struct dpu_port *port, unsigned queue,
 	ret_stats->tx_bytes = tx->bytes;
 	ret_stats->rx_packets = rx->packets;
 	ret_stats->rx_bytes = rx->bytes;
+	ret_stats->tx_waits = tx->waits;
 	ret_stats->tx_reason = tx->reason;
 	ret_stats->rx_reason = rx->reason;
 	return 0;

@@ -62,6 +62,26 @@ static inline void dpu_unlock(atomic_uint *lock)
 	atomic_store_explicit(lock, 0, memory_order_release);
 }
 
+/*
+ * One poll lets a queue use so much of the DPU: bytes, and some for each frame, whatever its length
+ * (a frame of 64 bytes takes 100 ns, one of 1500 bytes 130 ns: docs/dataplane.md).
+ */
+#define DPU_QUANTUM (256 * 1024)
+#define DPU_FRAME_COST 2048
+
+#define DPU_TICK_SHIFT 6 /* buckets count in 1/64 ns */
+
+struct dpu_bucket {
+	_Atomic(uint64_t) rate;        /* units a second; 0: no limit */
+	_Atomic(uint64_t) burst;       /* units */
+	_Atomic(uint64_t) burst_ticks; /* the time that they take to come */
+	_Atomic(uint64_t) full_at;     /* ticks */
+};
+
+struct dpu_limit {
+	struct dpu_bucket frames, bytes;
+};
+
 /* A split virtqueue, checked once; `lock` guards all but the atomics. */
 struct dpu_vq {
 	atomic_uint lock;
@@ -73,6 +93,9 @@ struct dpu_vq {
 	volatile struct vring_avail *avail;
 	volatile struct vring_used *used;
 	uint64_t held_since_ns; /* transmit: the first frame waits for its receiver since; 0: no */
+	int32_t deficit;        /* transmit: what it may still use of the DPU in this poll */
+	_Atomic(uint64_t) ready_ns; /* transmit: its port is at its limits until then; 0: no */
+	dpu_counter waits;          /* how often */
 	dpu_counter packets;
 	dpu_counter bytes;
 	dpu_counter filter_runs;
@@ -120,6 +143,7 @@ struct dpu_port {
 	uint64_t features;         /* accepted; valid once started */
 	dpu_counter drops_tx[DPU_DROP_COUNT];
 	dpu_counter drops_rx[DPU_DROP_COUNT];
+	struct dpu_limit limit_tx, limit_rx;
 	struct dpu_vq *txq; /* nr_queue_pairs each */
 	struct dpu_vq *rxq;
 };
@@ -190,6 +214,10 @@ int dpu_rxq_find(struct dpu_port *port, struct dpu_vq *rxq, uint32_t bytes,
 		 struct dpu_room *ret_room);
 void dpu_rxq_put(struct dpu_vq *rxq, const struct dpu_room *room, struct dpu_frame *frame);
 bool dpu_port_ready(struct dpu_port *port);
+
+/* limit.c: 0, or when the next frame may pass */
+uint64_t dpu_limit_wait(struct dpu_limit *limit, uint64_t now_ns);
+void dpu_limit_take(struct dpu_limit *limit, uint32_t bytes, uint64_t now_ns);
 
 /* offload.c */
 int dpu_offload_check(struct dpu_frame *frame, uint16_t mtu, enum dpu_drop *ret_drop);

@@ -153,30 +153,74 @@ static int txq_take(struct dpu_port *port, struct dpu_vq *vq, struct dpu_frame *
 	return 1;
 }
 
-unsigned dpu_txq_poll(struct dpu_port *port, unsigned queue, unsigned core, unsigned budget)
+/* May the queue's next frame pass, by its port's limits? Says until when not. */
+static bool txq_within_limits(struct dpu_port *port, struct dpu_vq *vq, uint64_t now_ns)
 {
-	struct dpu_vq *vq = &port->txq[queue];
+	uint64_t ready_ns = dpu_limit_wait(&port->limit_tx, now_ns);
+
+	if (likely(ready_ns == 0))
+		return true;
+	atomic_store_explicit(&vq->ready_ns, ready_ns, memory_order_relaxed);
+	dpu_count_owned(&vq->waits, 1);
+	return false;
+}
+
+/* Is it still time to wait for the limits? */
+static bool txq_waits(struct dpu_vq *vq, uint64_t now_ns)
+{
+	uint64_t ready_ns = atomic_load_explicit(&vq->ready_ns, memory_order_relaxed);
+
+	if (likely(ready_ns == 0))
+		return false;
+	if (now_ns < ready_ns)
+		return true;
+	atomic_store_explicit(&vq->ready_ns, 0, memory_order_relaxed);
+	return false;
+}
+
+/* Takes frames until one of them has to stay; returns how many were taken. */
+static unsigned txq_drain(struct dpu_port *port, struct dpu_vq *vq, unsigned core, unsigned budget)
+{
+	uint64_t now_ns = port->dpu->core[core].now_ns;
 	struct dpu_frame frame;
 	unsigned taken = 0;
 	uint16_t head;
 
-	if (!dpu_port_ready(port) || !dpu_trylock(&vq->lock))
-		return 0;
-	if (unlikely(atomic_load_explicit(&port->fault, memory_order_relaxed)))
-		dpu_vq_stop(port, vq, DPU_REASON_FAULT);
-	while (taken < budget &&
-	       atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE &&
-	       txq_take(port, vq, &frame, &head) > 0) {
-		uint32_t len = frame.len;
+	vq->deficit = MIN(vq->deficit + DPU_QUANTUM, DPU_QUANTUM);
+	while (taken < budget && vq->deficit > 0 &&
+	       atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE) {
+		uint32_t len;
 
-		if (dpu_switch_from_port(port->dpu, core, port, vq, &frame) == DPU_BUSY)
+		if (txq_take(port, vq, &frame, &head) <= 0) {
+			vq->deficit = 0; /* nothing is saved up for later */
 			break;
+		}
+		len = frame.len;
+		if (!txq_within_limits(port, vq, now_ns) ||
+		    dpu_switch_from_port(port->dpu, core, port, vq, &frame) == DPU_BUSY)
+			break;
+		dpu_limit_take(&port->limit_tx, MIN(len, DPU_FRAME_MAX), now_ns);
+		vq->deficit -= (int32_t)MIN(len, DPU_FRAME_MAX) + DPU_FRAME_COST;
 		vq->next_avail++;
 		dpu_vq_push(vq, head, 0);
 		dpu_count_owned(&vq->packets, 1);
 		dpu_count_owned(&vq->bytes, len);
 		taken++;
 	}
+	return taken;
+}
+
+unsigned dpu_txq_poll(struct dpu_port *port, unsigned queue, unsigned core, unsigned budget)
+{
+	struct dpu_vq *vq = &port->txq[queue];
+	unsigned taken;
+
+	if (txq_waits(vq, port->dpu->core[core].now_ns) || !dpu_port_ready(port) ||
+	    !dpu_trylock(&vq->lock))
+		return 0;
+	if (unlikely(atomic_load_explicit(&port->fault, memory_order_relaxed)))
+		dpu_vq_stop(port, vq, DPU_REASON_FAULT);
+	taken = txq_drain(port, vq, core, budget);
 	if (taken)
 		dpu_vq_publish(vq);
 	dpu_unlock(&vq->lock);

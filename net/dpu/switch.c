@@ -116,8 +116,14 @@ static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct d
 		reason = DPU_DROP_RX_FULL;
 		pass = false;
 	}
-	if (pass)
+	if (pass && dpu_limit_wait(&to->limit_rx, dpu->core[core].now_ns)) {
+		reason = DPU_DROP_LIMIT;
+		pass = false;
+	}
+	if (pass) {
+		dpu_limit_take(&to->limit_rx, frame->len, dpu->core[core].now_ns);
 		dpu_rxq_put(rxq, &landing->room, frame);
+	}
 	dpu_unlock(&rxq->lock);
 	if (pass)
 		dpu_touch(&dpu->core[core], to, landing->queue);
