@@ -350,6 +350,8 @@ static void test_deaf_process(void **state)
 	slot(1, 0)->state = ABI_VCPU_LINGER;
 	if (slot(0, 0)->core == slot(1, 0)->core && dataplane_nr_cores() == 1) {
 		assert_int_equal(scheduler_of(pid, SCHED_IDLE), SCHED_IDLE);
+		/* alone on its core it stays as it is from then on */
+		park(1, 0, 0, ABI_VCPU_PARKED);
 		park(0, 0, 0, ABI_VCPU_WANT);
 		wait_granted(0, 0);
 		assert_int_equal(scheduler_of(pid, SCHED_OTHER), SCHED_OTHER);
