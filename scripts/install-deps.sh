@@ -8,7 +8,7 @@ BUILD="build-essential meson ninja-build pkg-config python3 clang musl-tools lin
 	libelf-dev zlib1g-dev"
 RUN="iproute2 redis-server redis-tools memcached nginx-light wrk"
 TEST="busybox-static golang-go sqlite3 git perl xz-utils make procps file clang-format clang-tidy
-	netcat-openbsd curl strace runc crun"
+	bsdutils netcat-openbsd curl strace tmux runc crun"
 
 missing() {
 	for p in "$@"; do

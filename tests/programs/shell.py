@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Shells in Leat: dash, bash and busybox, with what people write in them."""
 import os
+import re
 import subprocess
 import sys
 
@@ -239,6 +240,30 @@ def read_with_timeout():
 def ulimit_and_umask():
     same(BASH + ['umask 027; touch /tmp/leat-t.um; stat -c %a /tmp/leat-t.um; rm /tmp/leat-t.um; '
                  'ulimit -n 50; ulimit -n'])
+
+
+# ---- pseudo-terminals ----
+
+@test
+def script_records_a_session():
+    need('script')
+    same(SH + ['script -qec "tty; stty size; stty -a | head -1; exit 3" /tmp/leat-t.typescript '
+               '</dev/null; echo $?; sed -n 2,4p /tmp/leat-t.typescript; '
+               'rm /tmp/leat-t.typescript'],
+         edit=lambda out: re.sub(rb'/dev/pts/[0-9]+', b'PTS', out))
+
+
+@test
+def tmux_session():
+    need('tmux')
+    out = leat(SH + ['export TERM=screen TMUX_TMPDIR=/tmp/leat-t.tmux; mkdir -p $TMUX_TMPDIR; '
+                     'tmux -L leat new-session -d -x 60 -y 10 '
+                     '"echo shown; cat > /tmp/leat-t.typed; tmux -L leat wait-for -S end" && '
+                     'until tmux -L leat capture-pane -p | grep shown; do sleep 0.05; done; '
+                     'tmux -L leat send-keys "typed text" Enter C-d && tmux -L leat wait-for end; '
+                     'cat /tmp/leat-t.typed; rm /tmp/leat-t.typed; tmux -L leat kill-server; '
+                     'rm -r $TMUX_TMPDIR'])
+    equal(out.out, b'shown\ntyped text\n', 'tmux')
 
 
 if __name__ == '__main__':
