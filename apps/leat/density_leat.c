@@ -5,12 +5,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@
 #define NETNS_WAIT_MS 10000U
 #define GONE_WAIT_MS 60000U
 #define GIVE_BACK_MS 5000U
+#define NEIGHBOURS_LEAST 100U /* with no more the host's default will do */
 #define CGROUPS "/sys/fs/cgroup/memory"
 
 /* What leatd and its launcher hold. */
@@ -38,6 +41,51 @@ static struct {
 	char netns[64];
 	struct held before;
 } side;
+
+/*
+ * The host keeps an ARP entry for each instance that it talks to; its table, one for all network
+ * namespaces, has room for 1,024 by default.
+ */
+static const char *const neighbour_files[] = {
+	"/proc/sys/net/ipv4/neigh/default/gc_thresh3",
+	"/proc/sys/net/ipv4/neigh/default/gc_thresh2",
+	"/proc/sys/net/ipv4/neigh/default/gc_thresh1",
+};
+#define NR_NEIGHBOUR_FILES (sizeof(neighbour_files) / sizeof(neighbour_files[0]))
+
+static long neighbours_before[NR_NEIGHBOUR_FILES]; /* 0: left alone */
+
+static void number_write(const char *path, long number)
+{
+	FILE *file = fopen(path, "we");
+
+	if (file != NULL) {
+		fprintf(file, "%ld\n", number);
+		fclose(file);
+	}
+}
+
+static void neighbours_raise(long count)
+{
+	for (size_t i = 0; i < NR_NEIGHBOUR_FILES; i++) {
+		FILE *file = fopen(neighbour_files[i], "re");
+		long was = 0;
+
+		if (file != NULL && fscanf(file, "%ld", &was) == 1 && was < count) {
+			neighbours_before[i] = was;
+			number_write(neighbour_files[i], count);
+		}
+		if (file != NULL)
+			fclose(file);
+	}
+}
+
+static void neighbours_restore(void)
+{
+	for (size_t i = NR_NEIGHBOUR_FILES; i-- > 0;)
+		if (neighbours_before[i] != 0)
+			number_write(neighbour_files[i], neighbours_before[i]);
+}
 
 static void nap_ms(unsigned ms)
 {
@@ -113,12 +161,17 @@ static double leat_cpu_seconds(struct density *d)
 static int netns_wait(struct density *d)
 {
 	char path[96];
+	struct statfs fs;
 
 	snprintf(path, sizeof(path), "/run/netns/%s", side.netns);
 	for (unsigned ms = 0; ms < NETNS_WAIT_MS; ms += 10) {
 		d->netns_fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (d->netns_fd >= 0)
+		/* a plain file until the namespace is mounted over it */
+		if (d->netns_fd >= 0 && fstatfs(d->netns_fd, &fs) == 0 && fs.f_type == NSFS_MAGIC)
 			return 0;
+		if (d->netns_fd >= 0)
+			close(d->netns_fd);
+		d->netns_fd = -1;
 		nap_ms(10);
 	}
 	fprintf(stderr, "leat bench: leatd makes no network namespace %s\n", side.netns);
@@ -230,6 +283,8 @@ static int leat_begin(struct density *d)
 	if (getsockopt(side.fd[0], SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return -errno;
 	side.leatd = cred.pid;
+	if (d->nr_max > NEIGHBOURS_LEAST)
+		neighbours_raise((long)d->nr_max * 2);
 	side.launcher = child_of(cred.pid);
 	r = netns_wait(d);
 	if (r == 0)
@@ -257,6 +312,7 @@ static void leat_end(struct density *d)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, side.leatd, 0U);
 
+	neighbours_restore();
 	for (unsigned i = 0; i < DENSITY_WORKERS; i++)
 		if (side.fd[i] > 0)
 			close(side.fd[i]);
