@@ -41,14 +41,20 @@
 
 #define TOP_ENTRIES_MAX 256 /* entries of / that are looked at */
 #define KEPT_MAX 8          /* rulesets */
+#define HANDLE_MAX 64       /* bytes of a file handle */
 #define KEPT_FD 512         /* theirs are from here up: out of the way of the fixed ones */
 
-/* A directory as it is now: an inode number alone may be used again. */
+/*
+ * A directory as it is now: its file handle, which has the generation of an inode whose number may
+ * be used again.
+ */
 struct place {
-	uint64_t mount, inode;
-	uint32_t major, minor;
-	int64_t born_s, changed_s;
-	uint32_t born_ns, changed_ns;
+	int mount;
+	uint32_t handle_bytes;
+	int handle_type;
+	uint32_t changed_ns;
+	int64_t changed_s;
+	unsigned char handle[HANDLE_MAX];
 };
 
 /* Rulesets of roots and working directories, in the launcher; -1: none. */
@@ -239,25 +245,27 @@ static int ruleset_make(const struct launcher *launcher, int root_fd, int cwd_fd
 	return ruleset;
 }
 
-/* False: the file system does not say enough.  `changed` is for the root, whose entries count. */
+/* False: the file system has no handles.  With changes for the root, whose entries count. */
 static bool place_of(int fd, bool with_changes, struct place *ret_place)
 {
-	const unsigned want = STATX_INO | STATX_BTIME | STATX_MNT_ID | STATX_MTIME;
-	struct statx stx;
+	union {
+		struct file_handle head;
+		unsigned char room[sizeof(struct file_handle) + HANDLE_MAX];
+	} handle = {.head.handle_bytes = HANDLE_MAX};
+	struct place place = {0};
+	struct stat st;
 
-	if (statx(fd, "", AT_EMPTY_PATH, want, &stx) < 0 || (stx.stx_mask & want) != want)
+	if (name_to_handle_at(fd, "", &handle.head, &place.mount, AT_EMPTY_PATH) < 0 ||
+	    fstat(fd, &st) < 0)
 		return false;
-	memset(ret_place, 0, sizeof(*ret_place));
-	ret_place->mount = stx.stx_mnt_id;
-	ret_place->inode = stx.stx_ino;
-	ret_place->major = stx.stx_dev_major;
-	ret_place->minor = stx.stx_dev_minor;
-	ret_place->born_s = stx.stx_btime.tv_sec;
-	ret_place->born_ns = stx.stx_btime.tv_nsec;
+	place.handle_bytes = handle.head.handle_bytes;
+	place.handle_type = handle.head.handle_type;
+	memcpy(place.handle, handle.head.f_handle, handle.head.handle_bytes);
 	if (with_changes) {
-		ret_place->changed_s = stx.stx_mtime.tv_sec;
-		ret_place->changed_ns = stx.stx_mtime.tv_nsec;
+		place.changed_s = st.st_mtim.tv_sec;
+		place.changed_ns = (uint32_t)st.st_mtim.tv_nsec;
 	}
+	memcpy(ret_place, &place, sizeof(place));
 	return true;
 }
 
