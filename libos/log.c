@@ -2,6 +2,7 @@
  * log.c - Leat's own words on the instance's stderr, and its end when it is broken.
  */
 #include <stdarg.h>
+#include <signal.h>
 #include <string.h>
 
 #include "libos/host.h"
@@ -44,5 +45,12 @@ void panic(const char *fmt, ...)
 	abi->exit_status = EXIT_STATUS_BROKEN;
 	/* pairs with leatd's acquire: the status is there when it sees the state */
 	__atomic_store_n(&abi->state, ABI_STATE_EXITED, __ATOMIC_RELEASE);
+	/*
+	 * The lock may be ours for ever now, and others wait for it: the first host process, whose
+	 * end is the instance's, sees this in its handler.  Pairs with the acquire in on_preempt.
+	 */
+	__atomic_store_n(&instance()->exiting, true, __ATOMIC_RELEASE);
+	if (instance()->first_host_pid != 0)
+		host_tgkill(instance()->first_host_pid, instance()->first_host_pid, SIGURG);
 	host_exit_group(134);
 }

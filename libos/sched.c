@@ -311,18 +311,22 @@ static bool sched_hand_over(struct kthread *kt)
 /* ---- no work ---- */
 
 /* Cheap looks without the lock: is it worth taking it? Hints only: races are harmless. */
-static bool sched_hint(const struct kthread *kt)
+static bool sched_hint(const struct kthread *kt, unsigned vcpu)
 {
 	return __atomic_load_n(&instance()->nr_runnable, __ATOMIC_RELAXED) != 0 ||
-	       net_glue_pending((unsigned)kt->vcpu) ||
+	       net_glue_pending(vcpu) ||
 	       __atomic_load_n(&abi_instance_of(window())->ext_signals, __ATOMIC_RELAXED) != 0 ||
 	       kthread_preempt_asked(kt);
 }
 
-/* Polls without the lock until something may have happened or until_ns; gives way meanwhile. */
+/*
+ * Polls without the lock until something may have happened or until_ns; gives way meanwhile.  Its
+ * host process may end in that time: then another kthread has passed the vcpu on (hostproc_end).
+ */
 static void sched_linger(struct kthread *kt, uint64_t until_ns)
 {
-	struct abi_vcpu *slot = abi_vcpu_of(window(), (unsigned)kt->vcpu);
+	unsigned vcpu = (unsigned)kt->vcpu;
+	struct abi_vcpu *slot = abi_vcpu_of(window(), vcpu);
 	uint64_t timer_ns = timers_next_ns();
 
 	instance()->nr_lingering++;
@@ -331,16 +335,17 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 	for (;;) {
 		uint64_t now_ns = clock_monotonic_ns();
 
-		if (now_ns >= until_ns || now_ns >= timer_ns || sched_hint(kt))
+		if (now_ns >= until_ns || now_ns >= timer_ns || sched_hint(kt, vcpu))
 			break;
-		for (unsigned i = 0; i < LINGER_CHECKS && !sched_hint(kt); i++)
+		for (unsigned i = 0; i < LINGER_CHECKS && !sched_hint(kt, vcpu); i++)
 			cpu_relax();
 		slot->yields++;
 		host_sched_yield();
 	}
 	instance_lock();
-	slot->state = ABI_VCPU_RUNNING;
 	instance()->nr_lingering--;
+	if (kt->state == KT_RUNNING)
+		slot->state = ABI_VCPU_RUNNING;
 }
 
 /* How long it may poll: only where everyone on the core gives way, and briefly if somebody waits.
@@ -371,6 +376,8 @@ static void sched_idle(struct kthread *kt)
 			break;
 		sched_want_for_waiting(NULL, 0);
 		sched_linger(kt, until_ns);
+		if (kt->state != KT_RUNNING)
+			return;
 	}
 	sched_want_for_waiting(NULL, 0);
 	kthread_give_back(kt, false);
