@@ -60,14 +60,12 @@ _Noreturn void hostproc_end(struct kthread *kt)
 
 	kthread_publish(kt);
 	list_del(&host->all_node);
+	list_for_each(pos, &host->kthreads)
+		kthread_pass_on(list_entry(pos, struct kthread, node));
+	kthread_end_others(kt);
 	list_for_each_safe(pos, tmp, &host->kthreads) {
 		struct kthread *other = list_entry(pos, struct kthread, node);
 
-		kthread_pass_on(other);
-		/* It may just have handed its vcpu over and be about to wake the next one. */
-		if (other != kt)
-			kthread_wake_handed(other);
-		other->state = KT_DEAD;
 		if (instance()->ticker == other) {
 			instance()->ticker = NULL;
 			instance()->ticker_deadline_ns = UINT64_MAX;

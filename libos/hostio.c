@@ -64,8 +64,10 @@ static void watch_main(void *arg)
 	for (;;) {
 		struct pollfd pfd = {.fd = watch->fd, .events = watch->events};
 
-		if (host_ppoll(&pfd, 1, NULL) == -EINTR)
+		if (host_ppoll(&pfd, 1, NULL) == -EINTR) {
+			kthread_leave_if_dead();
 			continue;
+		}
 		instance_lock();
 		watch->wanted = false;
 		wait_queue_wake(hostio_queue(watch->fd), 0);

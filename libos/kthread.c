@@ -171,7 +171,46 @@ static int kthread_start(struct kthread *kt)
 	if (err != 0)
 		return err;
 	tid = host_clone_thread(kthread_stack_top(kt), kthread_main, kt);
-	return tid < 0 ? (int)tid : 0;
+	if (tid < 0)
+		return (int)tid;
+	kt->tid = (int)tid; /* as it will find itself: for kthread_end_others before that */
+	return 0;
+}
+
+/* ---- ending ---- */
+
+void kthread_leave_if_dead(void)
+{
+	struct kthread *kt = this_kthread();
+
+	if (likely(__atomic_load_n(&kt->state, __ATOMIC_RELAXED) != KT_DEAD))
+		return;
+	/* Release pairs with the acquire in kthread_end_others. */
+	__atomic_store_n(&kt->gone, true, __ATOMIC_RELEASE);
+	host_exit_thread(0);
+}
+
+void kthread_end_others(struct kthread *kt)
+{
+	struct list *pos;
+
+	list_for_each(pos, &kt->host->kthreads) {
+		struct kthread *other = list_entry(pos, struct kthread, node);
+
+		if (other == kt)
+			continue;
+		if (other->lingering)
+			instance()->nr_lingering--;
+		__atomic_store_n(&other->state, KT_DEAD, __ATOMIC_RELAXED);
+	}
+	list_for_each(pos, &kt->host->kthreads) {
+		struct kthread *other = list_entry(pos, struct kthread, node);
+
+		while (other != kt && !__atomic_load_n(&other->gone, __ATOMIC_ACQUIRE)) {
+			host_tgkill((int)host_getpid(), other->tid, SIGURG); /* out of its wait */
+			host_sched_yield();
+		}
+	}
 }
 
 int kthread_spawn_helper(void (*fn)(void *), void *arg, struct kthread **ret_kt)
@@ -235,6 +274,7 @@ void kthread_helper_wait(struct kthread *kt, uint64_t timeout_ns)
 	/* Acquire pairs with the release in kthread_helper_wake. */
 	if (__atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) == 0)
 		host_futex(word, FUTEX_WAIT, 0, timeout_ns == UINT64_MAX ? NULL : &ts, 0);
+	kthread_leave_if_dead();
 }
 
 void kthread_helper_wake(struct kthread *kt)
@@ -445,7 +485,7 @@ void kthread_wait(struct kthread *kt)
 	uint32_t *word, seen;
 
 	while (kt->state != KT_RUNNING) {
-		if (instance()->exiting || kt->state == KT_DEAD)
+		if (instance()->exiting)
 			kthread_leave();
 		if (kt->state == KT_STANDBY) {
 			word = &slot_of(kt)->grant;

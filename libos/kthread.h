@@ -38,6 +38,19 @@ int kthread_spawn_helper(void (*fn)(void *), void *arg, struct kthread **ret_kt)
 void kthread_helper_wait(struct kthread *kt, uint64_t timeout_ns);
 void kthread_helper_wake(struct kthread *kt);
 
+/*
+ * The caller's end if its host process ends: never returns then.  For wherever a host thread waits
+ * without the lock, the wait for the lock included.
+ */
+void kthread_leave_if_dead(void);
+
+/*
+ * Makes the other kthreads of kt's host process leave, and waits until they have.  The lock is held
+ * throughout, so that none can have it, nor owe somebody a wake-up, when the host kills what is
+ * left.
+ */
+void kthread_end_others(struct kthread *kt);
+
 /* Makes it enter the libOS soon, if it runs the program's code. */
 void kthread_kick(struct kthread *kt);
 

@@ -8,6 +8,7 @@
 #include "leat/base/bits.h"
 #include "libos/host.h"
 #include "libos/instance.h"
+#include "libos/kthread.h"
 
 #define LOCK_SPINS 50 /* some 2 us: longer than nearly all sections */
 
@@ -31,8 +32,10 @@ static void lock_slow(uint32_t *word)
 		cpu_relax();
 	}
 	/* Acquire pairs with the release of instance_unlock. */
-	while (__atomic_exchange_n(word, LOCK_WAITED, __ATOMIC_ACQUIRE) != LOCK_FREE)
+	while (__atomic_exchange_n(word, LOCK_WAITED, __ATOMIC_ACQUIRE) != LOCK_FREE) {
 		host_futex(word, FUTEX_WAIT, LOCK_WAITED, NULL, 0);
+		kthread_leave_if_dead();
+	}
 }
 
 void instance_lock(void)

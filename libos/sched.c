@@ -330,6 +330,7 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 	uint64_t timer_ns = timers_next_ns();
 
 	instance()->nr_lingering++;
+	kt->lingering = true;
 	slot->state = ABI_VCPU_LINGER;
 	instance_unlock();
 	for (;;) {
@@ -343,9 +344,9 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 		host_sched_yield();
 	}
 	instance_lock();
+	kt->lingering = false;
 	instance()->nr_lingering--;
-	if (kt->state == KT_RUNNING)
-		slot->state = ABI_VCPU_RUNNING;
+	slot->state = ABI_VCPU_RUNNING;
 }
 
 /* How long it may poll: only where everyone on the core gives way, and briefly if somebody waits.
@@ -376,8 +377,6 @@ static void sched_idle(struct kthread *kt)
 			break;
 		sched_want_for_waiting(NULL, 0);
 		sched_linger(kt, until_ns);
-		if (kt->state != KT_RUNNING)
-			return;
 	}
 	sched_want_for_waiting(NULL, 0);
 	kthread_give_back(kt, false);

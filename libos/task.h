@@ -213,7 +213,7 @@ enum kthread_state {
 	KT_STANDBY, /* waits for the grant of vcpu `vcpu`, of which it is the holder */
 	KT_PARKED,  /* waits for its word in abi_scratch.kthread_park, to be handed a vcpu */
 	KT_HELPER,  /* never runs tasks: hostio, ticker */
-	KT_DEAD,
+	KT_DEAD,    /* its host process ends: it leaves at its next look (kthread_leave_if_dead) */
 };
 
 /*
@@ -261,6 +261,8 @@ struct kthread {
 	unsigned core;    /* pinned to, or KTHREAD_NO_CORE */
 	uint64_t fs_base; /* without FSGSBASE: what the host holds; FS_BASE_UNKNOWN at first */
 	uint64_t slice_ends_ns;
+	bool lingering; /* counted in instance()->nr_lingering */
+	bool gone; /* KT_DEAD: the host thread uses nothing of the instance any more (atomic) */
 	uint32_t *wake_word; /* of a kthread that was handed our vcpu: woken when the lock is free
 			      */
 };
