@@ -15,11 +15,7 @@
 
 bool mm_host_range_ok(uint64_t start, uint64_t end)
 {
-	const struct abi_boot *boot = instance()->boot;
-
 	if (start >= end || (start | end) % ABI_PAGE_SIZE)
-		return false;
-	if (start < boot->host_keep_high && end > boot->host_keep_low)
 		return false;
 	return (start >= ABI_USER_LOW && end <= ABI_LEAT_LOW) ||
 	       (start >= ABI_LEAT_HIGH && end <= ABI_USER_HIGH);
@@ -178,15 +174,12 @@ static int mm_reserve(struct mm *mm, uint64_t start, uint64_t end, enum vma_kind
 
 static int mm_reserve_all(struct mm *mm)
 {
-	const struct abi_boot *boot = instance()->boot;
 	uint64_t vdso_end = ABI_VDSO_BASE + 2 * ABI_PAGE_SIZE;
 
 	if (mm_reserve(mm, ABI_LEAT_LOW, ABI_VDSO_BASE, VMA_HOST, PROT_NONE) < 0 ||
-	    mm_reserve(mm, ABI_VDSO_BASE, vdso_end, VMA_VDSO, PROT_READ | PROT_EXEC) < 0 ||
-	    mm_reserve(mm, vdso_end, ABI_LEAT_HIGH, VMA_HOST, PROT_NONE) < 0)
+	    mm_reserve(mm, ABI_VDSO_BASE, vdso_end, VMA_VDSO, PROT_READ | PROT_EXEC) < 0)
 		return -ENOMEM;
-	return mm_reserve(mm, boot->host_keep_low, boot->host_keep_high, VMA_HOST,
-			  PROT_READ | PROT_EXEC);
+	return mm_reserve(mm, vdso_end, ABI_LEAT_HIGH, VMA_HOST, PROT_NONE);
 }
 
 static void mm_clear(struct mm *mm)
@@ -267,28 +260,12 @@ void mm_unref(struct mm *mm)
 	arena_free(mm);
 }
 
-/* host munmap of [start, end) but for the kept host vdso. */
-static void unmap_around_keep(uint64_t start, uint64_t end)
-{
-	uint64_t low = align_down(instance()->boot->host_keep_low, ABI_PAGE_SIZE);
-	uint64_t high = align_up(instance()->boot->host_keep_high, ABI_PAGE_SIZE);
-
-	if (low >= end || high <= start || low >= high) {
-		mm_host_unmap(start, end);
-		return;
-	}
-	if (low > start)
-		mm_host_unmap(start, low);
-	if (high < end)
-		mm_host_unmap(high, end);
-}
-
 void mm_unmap_all(struct mm *mm)
 {
 	struct vma_node *n = mm->tree.first, *next;
 
-	unmap_around_keep(ABI_USER_LOW, ABI_LEAT_LOW);
-	unmap_around_keep(ABI_LEAT_HIGH, ABI_USER_HIGH);
+	mm_host_unmap(ABI_USER_LOW, ABI_LEAT_LOW);
+	mm_host_unmap(ABI_LEAT_HIGH, ABI_USER_HIGH);
 	patch_table_destroy(mm);
 	for (; n; n = next) {
 		next = n->next;

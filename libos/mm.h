@@ -19,7 +19,7 @@ enum vma_kind {
 	VMA_STACK,
 	VMA_HEAP,
 	VMA_VDSO,
-	VMA_HOST, /* the host's vdso/vvar: never touched */
+	VMA_HOST, /* Leat's own range: never touched */
 };
 
 /* One mapping: what /proc/PID/maps shows. */

@@ -194,19 +194,11 @@ static void start_task(void *arg)
 
 /* ---- before there is a task ---- */
 
-/* What the launcher had mapped, but for the host's vDSO, which the clock needs. */
-static void unmap_launcher(const struct abi_boot *boot)
+/* What the launcher had mapped outside Leat's range. */
+static void unmap_launcher(void)
 {
-	uint64_t low = boot->host_keep_low, high = boot->host_keep_high;
-
 	host_munmap((void *)ABI_PAGE_SIZE, ABI_LEAT_LOW - ABI_PAGE_SIZE);
-	if (low == 0) {
-		host_munmap((void *)ABI_LEAT_HIGH, ABI_USER_HIGH - ABI_LEAT_HIGH);
-		return;
-	}
-	host_munmap((void *)ABI_LEAT_HIGH, low - ABI_LEAT_HIGH);
-	if (high < ABI_USER_HIGH)
-		host_munmap((void *)high, ABI_USER_HIGH - high);
+	host_munmap((void *)ABI_LEAT_HIGH, ABI_USER_HIGH - ABI_LEAT_HIGH);
 }
 
 static void instance_init(const struct abi_boot *boot)
@@ -272,7 +264,7 @@ _Noreturn void start(const struct abi_boot *boot)
 	if (boot->magic != ABI_MAGIC || boot->version != ABI_VERSION || boot->nr_vcpus == 0 ||
 	    boot->nr_vcpus > ABI_MAX_VCPUS)
 		host_exit_group(EXIT_NOT_EXECUTABLE);
-	unmap_launcher(boot);
+	unmap_launcher();
 	arena_create(ARENA_LIMIT_DEFAULT);
 	instance_init(boot);
 	host = hostproc_create();

@@ -6,10 +6,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -73,29 +70,5 @@ int image_map(int fd, struct launcher *launcher)
 	if (eh.e_entry < launcher->text_low || eh.e_entry >= launcher->text_high)
 		return -ENOEXEC;
 	launcher->entry = eh.e_entry;
-	return 0;
-}
-
-/* Where the host's vDSO and its data pages lie: fork keeps them there in every instance. */
-int vdso_find(struct launcher *launcher)
-{
-	char line[256];
-	FILE *maps = fopen("/proc/self/maps", "re");
-
-	if (!maps)
-		return -errno;
-	launcher->vdso = getauxval(AT_SYSINFO_EHDR);
-	while (fgets(line, sizeof(line), maps)) {
-		if (!strstr(line, "[vdso]") && !strstr(line, "[vvar"))
-			continue;
-		char *dash;
-		uint64_t low = strtoull(line, &dash, 16);
-		uint64_t high = *dash == '-' ? strtoull(dash + 1, NULL, 16) : 0;
-		if (!launcher->keep_low || low < launcher->keep_low)
-			launcher->keep_low = low;
-		if (high > launcher->keep_high)
-			launcher->keep_high = high;
-	}
-	fclose(maps);
 	return 0;
 }

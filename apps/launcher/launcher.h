@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "apps/launcher/protocol.h"
+#include "apps/launcher/vdso.h"
 
 /* A message as received: the bytes are aligned for every struct of protocol.h. */
 struct message {
@@ -32,7 +33,7 @@ struct launcher {
 	bool setup_ready;
 	uint64_t entry;
 	uint64_t text_low, text_high;
-	uint64_t vdso, keep_low, keep_high; /* the host's vDSO and vvar pages */
+	struct vdso vdso;
 	uint32_t uid_low, uid_count, uid_killer;
 	uint32_t doorbell_mask; /* bit n: ABI_FD_DOORBELL + n is open */
 	struct filter filters[LAUNCHER_NR_FILTERS];
@@ -54,7 +55,6 @@ int message_send(int fd, struct launcher_reply *reply, int extra_fd);
 
 /* image.c */
 int image_map(int fd, struct launcher *launcher);
-int vdso_find(struct launcher *launcher);
 
 /* start.c: the child; does not return */
 _Noreturn void start_child(const struct launcher *launcher, const struct launcher_start *req,

@@ -251,7 +251,7 @@ int main(void)
 	int signal_fd = signals_prepare();
 	int r = signal_fd < 0 ? -errno : privilege_prepare();
 	if (r == 0)
-		r = vdso_find(&launcher);
+		r = vdso_find(&launcher.vdso);
 	if (r == 0)
 		r = children_init();
 	launcher.landlock_abi = landlock_abi();

@@ -202,15 +202,13 @@ static int step_map(struct start *s)
 	struct abi_boot *boot = (struct abi_boot *)ABI_BOOT_BASE;
 	memcpy(boot, &s->req->block, s->req->block.size);
 	boot->exec_fd = s->fds.exec >= 0 ? ABI_FD_EXEC : -1;
-	boot->host_vdso = launcher->vdso;
-	boot->host_keep_low = launcher->keep_low;
-	boot->host_keep_high = launcher->keep_high;
+	boot->host_vdso = launcher->vdso.header;
 	boot->hwcap2 = getauxval(AT_HWCAP2);
 	boot->text_low = launcher->text_low;
 	boot->text_high = launcher->text_high;
 	if (getrandom(boot->random, sizeof(boot->random), 0) != sizeof(boot->random))
 		return -EIO;
-	return 0;
+	return vdso_move(&launcher->vdso);
 }
 
 static int step_limits(struct start *s)

@@ -114,8 +114,8 @@ static long boot_is_true(const struct abi_boot *boot)
 	for (unsigned i = 0; i < sizeof(boot->random); i++)
 		any |= boot->random[i];
 	if (boot->magic != ABI_MAGIC || !any || !boot->host_vdso ||
-	    boot->text_low < ABI_IMAGE_BASE || boot->host_keep_low > boot->host_vdso ||
-	    boot->host_keep_high <= boot->host_vdso)
+	    boot->text_low < ABI_IMAGE_BASE || boot->host_vdso < ABI_HOST_VDSO_BASE ||
+	    boot->host_vdso >= ABI_HOST_VDSO_BASE + ABI_HOST_VDSO_MAX)
 		return -1;
 	window->state = ABI_STATE_RUNNING;
 	return ((const volatile uint32_t *)ABI_CONTROL_BASE)[0] == ABI_MAGIC ? 0 : -2;

@@ -35,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apps/launcher/vdso.h"
 #include "leat/abi/boot.h"
 #include "leat/abi/control.h"
 #include "leat/abi/netdev.h"
@@ -128,26 +129,8 @@ static uint32_t put_string(struct abi_boot *boot, const char *s)
 	return off;
 }
 
-static void find_vdso(struct abi_boot *boot)
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned long low, high;
-	char line[512];
-
-	boot->host_vdso = getauxval(AT_SYSINFO_EHDR);
-	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
-		if (strstr(line, "[v") == NULL || strstr(line, "[vsyscall") != NULL ||
-		    sscanf(line, "%lx-%lx", &low, &high) != 2)
-			continue;
-		if (boot->host_keep_low == 0 || low < boot->host_keep_low)
-			boot->host_keep_low = low;
-		if (high > boot->host_keep_high)
-			boot->host_keep_high = high;
-	}
-	fclose(maps);
-}
-
-static void boot_fill(const struct options *opt, const struct image *image, bool has_exec)
+static void boot_fill(const struct options *opt, const struct image *image, const struct vdso *vdso,
+		      bool has_exec)
 {
 	struct abi_boot *boot = map_at(ABI_BOOT_BASE, ABI_BOOT_SIZE, PROT_READ | PROT_WRITE,
 				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -163,7 +146,7 @@ static void boot_fill(const struct options *opt, const struct image *image, bool
 	boot->memory_max = MEMORY_MAX;
 	boot->trace = opt->trace;
 	boot->hwcap2 = getauxval(AT_HWCAP2);
-	find_vdso(boot);
+	boot->host_vdso = vdso->header;
 	boot->window_size = ABI_WINDOW_SIZE;
 	boot->text_low = image->text_low;
 	boot->text_high = image->text_high;
@@ -233,10 +216,13 @@ static _Noreturn void instance_run(const struct options *opt, const struct image
 	int exec_fd = strchr(opt->argv[0], '/') != NULL ? open(opt->argv[0], O_RDONLY) : -1;
 	int root_fd = open("/", O_PATH | O_DIRECTORY);
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct vdso vdso;
 
+	if (vdso_find(&vdso) != 0)
+		die("vDSO");
 	map_at(ABI_WINDOW_BASE, ABI_WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, window_fd, 0);
 	map_at(ABI_CONTROL_BASE, ABI_PAGE_SIZE, PROT_READ, MAP_SHARED, control_fd, 0);
-	boot_fill(opt, image, exec_fd >= 0);
+	boot_fill(opt, image, &vdso, exec_fd >= 0);
 	for (long core = 0; core < cores; core++)
 		place_fd(bell, ABI_FD_DOORBELL + (int)core);
 	/* The sources may lie where they go: high numbers first. */
@@ -247,6 +233,8 @@ static _Noreturn void instance_run(const struct options *opt, const struct image
 	place_fd(root_fd, ABI_FD_ROOT);
 	place_fd(exec_fd, ABI_FD_EXEC);
 	close_range(900, ~0U, 0);
+	if (vdso_move(&vdso) != 0)
+		die("vDSO");
 	libc_forget();
 	filter_install(image);
 	__asm__ volatile("movq %0, %%rsp\n\tjmp *%1"

@@ -196,8 +196,6 @@ void fake_instance_init(void)
 	if (mmap((void *)ABI_ARENA_BASE, n, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		abort();
-	boot.host_keep_low = FAKE_BASE + 100 * ABI_PAGE_SIZE;
-	boot.host_keep_high = FAKE_BASE + 104 * ABI_PAGE_SIZE;
 	instance()->boot = &boot;
 }
 

@@ -42,9 +42,7 @@ struct abi_boot {
 	int32_t exec_fd;   /* ABI_FD_EXEC or -1 */
 	uint32_t trace;
 	uint64_t memory_max; /* bytes, 0: no limit */
-	uint64_t host_vdso;  /* address of the host's vDSO (ELF header) in this process, 0: none */
-	uint64_t host_keep_low; /* [low, high): host vdso + vvar mappings, to be left alone */
-	uint64_t host_keep_high;
+	uint64_t host_vdso;  /* the host's vDSO: its ELF header, from ABI_HOST_VDSO_BASE on */
 	uint64_t window_size;
 	uint64_t text_low; /* the image's text, as the seccomp filter has it */
 	uint64_t text_high;

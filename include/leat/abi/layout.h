@@ -36,6 +36,10 @@
 /* Leat's own vDSO: one page of code, then one page of data. */
 #define ABI_VDSO_BASE 0x7e0002002000UL
 
+/* The host's vDSO and its data pages, moved here by the launcher. */
+#define ABI_HOST_VDSO_BASE 0x7e0002010000UL
+#define ABI_HOST_VDSO_MAX (512UL << 10)
+
 /* struct abi_boot, written by the launcher, followed by its strings and the boot stack. */
 #define ABI_BOOT_BASE 0x7e0002100000UL
 #define ABI_BOOT_SIZE (1UL << 20)
