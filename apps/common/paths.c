@@ -19,6 +19,18 @@ const char *paths_state_dir(void)
 	return dir && *dir ? dir : STATE_DIR_DEFAULT;
 }
 
+void paths_data_dir(char *ret_path, size_t size)
+{
+	const char *data = getenv("LEAT_DATA_DIR"), *state = getenv("LEAT_STATE_DIR");
+
+	if (data != NULL && *data != '\0')
+		snprintf(ret_path, size, "%s", data);
+	else if (state != NULL && *state != '\0')
+		snprintf(ret_path, size, "%s/data", state);
+	else
+		snprintf(ret_path, size, "/var/lib/leat");
+}
+
 static int find(const char *const *dirs, const char *name, char *ret_path, size_t size)
 {
 	char self[PATH_MAX], path[PATH_MAX];

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "apps/common/parse.h"
 #include "apps/leat/leat.h"
@@ -96,18 +97,44 @@ int cmd_kill(int argc, char **argv)
 	return for_each(argv + optind, json_pack("{s:s, s:i}", "op", "signal", "signal", sig));
 }
 
+/* A name that only the gateway knows is a function's. */
+static json_t *remove_one(const char *name, bool force)
+{
+	int fd = daemon_probe();
+	bool instance = false;
+	json_t *request, *answer = NULL;
+	unsigned nr = 0;
+	int fds[CHANNEL_FDS_MAX];
+
+	if (fd >= 0) {
+		request = json_pack("{s:s, s:s}", "op", "inspect", "name", name);
+		if (channel_send(fd, request, NULL, 0) == 0 &&
+		    channel_receive(fd, true, &answer, fds, &nr) == 1)
+			instance = json_object_get(answer, "error") == NULL;
+		json_decref(answer);
+		json_decref(request);
+		close(fd);
+	}
+	if (!instance && gateway_has(name))
+		return gateway_ask(json_pack("{s:s, s:s}", "op", "undeploy", "name", name), -1,
+				   NULL, NULL);
+	return daemon_ask(json_pack("{s:s, s:s, s:b}", "op", "rm", "name", name, "force", force),
+			  NULL, NULL);
+}
+
 int cmd_rm(int argc, char **argv)
 {
 	static const char help[] =
 		"usage: leat rm [-f] NAME...\n"
-		"Forgets instances that have ended, and their logs; -f: ends them first.\n";
+		"Forgets instances that have ended, and their logs; -f: ends them first.\n"
+		"A name that is a function's removes the function, as leat undeploy does.\n";
 	static const struct option options[] = {
 		{"force", no_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	bool force = false;
-	int c;
+	int c, code = 0;
 
 	while ((c = getopt_long(argc, argv, "f", options, NULL)) != -1) {
 		if (c == 'h') {
@@ -120,5 +147,12 @@ int cmd_rm(int argc, char **argv)
 	}
 	if (names_check(argc, argv) != 0)
 		return EXIT_LEAT;
-	return for_each(argv + optind, json_pack("{s:s, s:b}", "op", "rm", "force", force));
+	for (int i = optind; i < argc; i++) {
+		json_t *answer = remove_one(argv[i], force);
+
+		if (answer == NULL)
+			code = EXIT_LEAT;
+		json_decref(answer);
+	}
+	return code;
 }

@@ -12,7 +12,8 @@
 #define FOLLOW_US 100000
 
 static const char help[] = "usage: leat logs [-f] NAME\n"
-			   "Prints the last megabyte or two of a detached instance's output.\n"
+			   "Prints the last megabyte or two of a detached instance's or a "
+			   "function's output.\n"
 			   "\n"
 			   "  -f, --follow   go on printing until it ends\n";
 
@@ -31,7 +32,9 @@ static int copy_all(int fd)
 /* Opens the log of an instance anew: the files change when they are full. */
 static json_t *logs_ask(const char *name, int *fds, unsigned *nr)
 {
-	return daemon_ask(json_pack("{s:s, s:s}", "op", "logs", "name", name), fds, nr);
+	json_t *request = json_pack("{s:s, s:s}", "op", "logs", "name", name);
+
+	return gateway_has(name) ? gateway_ask(request, -1, fds, nr) : daemon_ask(request, fds, nr);
 }
 
 static int follow(const char *name, int fd)

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,27 +20,16 @@
 #define START_POLL_US 2000
 #define START_POLLS 5000 /* 10 s */
 
-int leat_error(const char *format, ...)
-{
-	va_list ap;
-
-	fputs("leat: ", stderr);
-	va_start(ap, format);
-	vfprintf(stderr, format, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return EXIT_LEAT;
-}
-
 int exit_code_of(int status)
 {
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int daemon_probe(void)
+/* A socket in the state folder: a descriptor or a negative errno. */
+static int state_connect(const char *name)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/leatd.sock", paths_state_dir());
+	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", paths_state_dir(), name);
 	int fd;
 
 	if (n < 0 || (size_t)n >= sizeof(addr.sun_path))
@@ -57,14 +46,25 @@ int daemon_probe(void)
 	return fd;
 }
 
-static _Noreturn void daemon_exec(const char *path)
+int daemon_probe(void)
 {
-	char *const argv[] = {(char[]){"leatd"}, (char[]){"--private"}, NULL};
+	return state_connect("leatd.sock");
+}
+
+int gateway_probe(void)
+{
+	return state_connect("gateway.sock");
+}
+
+static _Noreturn void daemon_exec(const char *path, const char *name, const char *option,
+				  const char *log_name)
+{
+	char *const argv[] = {(char *)(uintptr_t)name, (char *)(uintptr_t)option, NULL};
 	char log[PATH_MAX];
 	int null = open("/dev/null", O_RDWR), fd;
 
 	mkdir(paths_state_dir(), 0700);
-	snprintf(log, sizeof(log), "%s/leatd.log", paths_state_dir());
+	snprintf(log, sizeof(log), "%s/%s", paths_state_dir(), log_name);
 	fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
 	setsid();
 	dup2(null, 0);
@@ -77,44 +77,40 @@ static _Noreturn void daemon_exec(const char *path)
 	_exit(EXIT_LEAT);
 }
 
-/* The daemon's child is nobody's child: leat waits only until it answers. */
-static pid_t daemon_start(void)
-{
-	char path[PATH_MAX];
-	pid_t pid;
-
-	if (paths_find_program("leatd", path, sizeof(path)) < 0) {
-		leat_error("cannot find leatd beside leat; build or install it");
-		return -1;
-	}
-	pid = fork();
-	if (pid == 0)
-		daemon_exec(path);
-	if (pid < 0)
-		leat_error("cannot start leatd: %s", strerror(errno));
-	return pid;
-}
-
-static void print_log_end(void)
+static void print_log_end(const char *name, const char *log_name)
 {
 	char log[PATH_MAX], line[512];
 	FILE *file;
 
-	snprintf(log, sizeof(log), "%s/leatd.log", paths_state_dir());
+	snprintf(log, sizeof(log), "%s/%s", paths_state_dir(), log_name);
 	file = fopen(log, "re");
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		fprintf(stderr, "leat: leatd says: %s", line);
+		fprintf(stderr, "leat: %s says: %s", name, line);
 	if (file != NULL)
 		fclose(file);
 }
 
-static int daemon_wait(pid_t pid)
+/* The daemon's child is nobody's child: leat waits only until it answers. */
+int daemon_launch(const char *program, const char *option, const char *log, int (*probe)(void))
 {
 	int fd = -ECONNREFUSED, status;
+	char path[PATH_MAX];
 	bool ended = false;
+	pid_t pid;
 
+	if (paths_find_program(program, path, sizeof(path)) < 0) {
+		leat_error("cannot find %s beside leat; build or install it", program);
+		return -1;
+	}
+	pid = fork();
+	if (pid == 0)
+		daemon_exec(path, program, option, log);
+	if (pid < 0) {
+		leat_error("cannot start %s: %s", program, strerror(errno));
+		return -1;
+	}
 	for (unsigned i = 0; i < START_POLLS; i++) {
-		fd = daemon_probe();
+		fd = probe();
 		if (fd >= 0)
 			return fd;
 		/* One that found another at work ends; the other may still be starting. */
@@ -124,15 +120,15 @@ static int daemon_wait(pid_t pid)
 		}
 		usleep(START_POLL_US);
 	}
-	leat_error("cannot start leatd: %s", ended ? "it ended at once" : "it does not answer");
-	print_log_end();
+	leat_error("cannot start %s: %s", program,
+		   ended ? "it ended at once" : "it does not answer");
+	print_log_end(program, log);
 	return -1;
 }
 
 int daemon_connect(bool start)
 {
 	int fd = daemon_probe();
-	pid_t pid;
 
 	if (fd >= 0)
 		return fd;
@@ -145,8 +141,7 @@ int daemon_connect(bool start)
 			   paths_state_dir());
 		return -1;
 	}
-	pid = daemon_start();
-	return pid < 0 ? -1 : daemon_wait(pid);
+	return daemon_launch("leatd", "--private", "leatd.log", daemon_probe);
 }
 
 static json_t *answer_check(json_t *answer)

@@ -31,6 +31,22 @@ json_t *daemon_call(int fd, const json_t *request, const int *send_fds, unsigned
 /* Connects to a running leatd, calls, closes.  Takes the request's reference. */
 json_t *daemon_ask(json_t *request, int *ret_fds, unsigned *ret_nr_fds);
 
+/* As daemon_probe and daemon_connect, for leat-gateway. */
+int gateway_probe(void);
+int gateway_connect(bool start);
+
+/* As daemon_ask, of a running gateway, with a descriptor (-1: none). */
+json_t *gateway_ask(json_t *request, int fd, int *ret_fds, unsigned *ret_nr_fds);
+
+/* Does a gateway run that has a function of this name? Says nothing. */
+bool gateway_has(const char *name);
+
+/*
+ * Starts a daemon that lies beside leat: its standard error goes to log in the state folder.  A
+ * connection to it, or -1: the user has been told.
+ */
+int daemon_launch(const char *program, const char *option, const char *log, int (*probe)(void));
+
 /* A wait(2) status word as an exit code. */
 int exit_code_of(int status);
 
@@ -48,3 +64,9 @@ int cmd_rm(int argc, char **argv);
 int cmd_limit(int argc, char **argv);
 int cmd_filter(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_deploy(int argc, char **argv);
+int cmd_functions(int argc, char **argv);
+int cmd_invoke(int argc, char **argv);
+int cmd_undeploy(int argc, char **argv);
+int cmd_secret(int argc, char **argv);
+int cmd_quota(int argc, char **argv);

@@ -1,6 +1,7 @@
 /*
  * main.c - leat: the command line.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +22,17 @@ static const struct {
 	{"run", cmd_run, "run a program in an instance"},
 	{"ps", cmd_ps, "list instances"},
 	{"inspect", cmd_inspect, "show everything about an instance"},
-	{"logs", cmd_logs, "print what a detached instance has printed"},
+	{"logs", cmd_logs, "print what a detached instance or a function has printed"},
 	{"stop", cmd_stop, "ask instances to end, and end them after a while"},
 	{"kill", cmd_kill, "send a signal to instances"},
-	{"rm", cmd_rm, "forget instances that have ended"},
 	{"limit", cmd_limit, "limit what an instance sends and receives"},
+	{"rm", cmd_rm, "forget instances that have ended; remove functions"},
+	{"deploy", cmd_deploy, "hand in a function, and get an endpoint"},
+	{"functions", cmd_functions, "list functions"},
+	{"invoke", cmd_invoke, "call a function"},
+	{"undeploy", cmd_undeploy, "remove functions"},
+	{"secret", cmd_secret, "set or remove a secret of functions"},
+	{"quota", cmd_quota, "limit what a tenant's functions may use"},
 	{"filter", cmd_filter, "replace the filter of a running instance"},
 	{"bench", cmd_bench, "measure Leat beside native processes and containers"},
 	{"bpf", cmd_bpf, "verify, show, run and measure filters"},
@@ -34,6 +41,18 @@ static const struct {
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+int leat_error(const char *format, ...)
+{
+	va_list ap;
+
+	fputs("leat: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EXIT_LEAT;
+}
 
 static int cmd_version(int argc, char **argv)
 {
@@ -51,7 +70,7 @@ static int cmd_help(int argc, char **argv)
 	     "Runs unmodified Linux programs as instances: one confined host process each, with\n"
 	     "the system-call layer inside and a verified filter between it and the network.\n");
 	for (size_t i = 0; i < NR_COMMANDS; i++)
-		printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
+		printf("  %-9s  %s\n", commands[i].name, commands[i].summary);
 	puts("\nleat COMMAND --help says more. A daemon is started when one is needed.\n"
 	     "Exit status: the program's own; 125 Leat failed, 126 cannot be executed, 127 not\n"
 	     "found, 128+N ended by signal N.");

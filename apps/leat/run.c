@@ -26,6 +26,7 @@ static const char *const env_inherited[] = {"PATH", "HOME", "USER", "LOGNAME",
 void run_init(struct run_request *run)
 {
 	*run = (struct run_request){
+		.stdio = {0, 1, 2},
 		.json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:{}, s:[]}", "op", "run",
 				  "filter", "default", "fds", "volumes", "ports", "tags", "limits",
 				  "env")};
@@ -34,7 +35,8 @@ void run_init(struct run_request *run)
 void run_finish(struct run_request *run)
 {
 	for (unsigned i = 0; i < run->nr_fds; i++)
-		if (run->fds[i] > 2)
+		if (run->fds[i] > 2 && run->fds[i] != run->stdio[0] &&
+		    run->fds[i] != run->stdio[1] && run->fds[i] != run->stdio[2])
 			close(run->fds[i]);
 	json_decref(run->json);
 }
@@ -162,11 +164,12 @@ static int stdio_put(struct run_request *run)
 	static const char *const roles[] = {"stdin", "stdout", "stderr"};
 	int null = -1;
 
-	for (int fd = 0; fd < 3; fd++) {
+	for (int i = 0; i < 3; i++) {
+		int fd = run->stdio[i];
 		bool closed = fcntl(fd, F_GETFD) < 0;
 
-		if (!closed && !(run->detach && fd == 0)) {
-			role_put(run, roles[fd], fd);
+		if (!closed && !(run->detach && i == 0)) {
+			role_put(run, roles[i], fd);
 			continue;
 		}
 		null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -178,7 +181,7 @@ static int stdio_put(struct run_request *run)
 			close(null);
 			null = moved;
 		}
-		role_put(run, roles[fd], null);
+		role_put(run, roles[i], null);
 	}
 	return 0;
 }

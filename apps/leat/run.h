@@ -12,6 +12,7 @@ struct run_request {
 	json_t *json;
 	int fds[CHANNEL_FDS_MAX];
 	unsigned nr_fds;
+	int stdio[3]; /* the program's; ours unless it is set */
 	bool detach;
 	const char *workdir;
 	const char *rootfs;

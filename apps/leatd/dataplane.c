@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define UPLINK_WAIT_MS 5000
 #define NETNS_TRIES 64U /* leatd's beside each other */
 #define LINGER_NS 50000U
 #define SLICE_NS 100000U /* the kernel's least */
@@ -205,6 +206,13 @@ int dataplane_uplink_wait(int timeout_ms)
 	while (dataplane_uplink_state() == -EINPROGRESS && dp_now_ns() < until_ns)
 		nanosleep(&nap, NULL);
 	return dataplane_uplink_state();
+}
+
+int dataplane_uplink_netns(void)
+{
+	int r = dataplane_uplink_wait(UPLINK_WAIT_MS);
+
+	return r < 0 ? r : dp.netns_fd;
 }
 
 /* ---- start and stop ---- */

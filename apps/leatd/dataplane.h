@@ -54,6 +54,9 @@ int dataplane_uplink_state(void);
 /* Waits until that is no longer -EINPROGRESS, at most timeout_ms. */
 int dataplane_uplink_wait(int timeout_ms);
 
+/* Its network namespace, once it is there: a descriptor that stays ours, or a negative errno. */
+int dataplane_uplink_netns(void);
+
 /* The namespace that is used in fact, once the uplink is up. */
 const char *dataplane_netns(void);
 

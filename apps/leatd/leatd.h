@@ -229,6 +229,7 @@ void op_rm(struct leatd *leatd, struct client *client, const struct request *req
 void op_logs(struct leatd *leatd, struct client *client, const struct request *req);
 void op_limit(struct leatd *leatd, struct client *client, const struct request *req);
 void op_filter(struct leatd *leatd, struct client *client, const struct request *req);
+void op_uplink(struct leatd *leatd, struct client *client, const struct request *req);
 
 /* ---- op_limit.c ---- */
 

@@ -1,5 +1,5 @@
 /*
- * op_list.c - requests that look: ps, inspect, logs.
+ * op_list.c - requests that look: ps, inspect, logs, uplink.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -188,4 +188,17 @@ void op_logs(struct leatd *leatd, struct client *client, const struct request *r
 		     sent, nr);
 	for (unsigned i = 0; i < nr; i++)
 		close(sent[i]);
+}
+
+/* The uplink's network namespace, from which instances are reached at their own addresses. */
+void op_uplink(struct leatd *leatd, struct client *client, const struct request *req)
+{
+	int fd = dataplane_uplink_netns();
+
+	(void)leatd;
+	(void)req;
+	if (fd < 0)
+		client_error(client, "cannot reach the instances' network: %s", strerror(-fd));
+	else
+		client_reply(client, json_pack("{s:b}", "ok", 1), &fd, 1);
 }

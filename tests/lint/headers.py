@@ -19,7 +19,8 @@ IMAGE = ['-ffreestanding', '-fPIE', '-mgeneral-regs-only', '-nostdinc', '-DLEAT_
 
 
 def host_flags():
-    flags = out('pkg-config', '--cflags', 'libdpdk', 'libbpf', 'libseccomp', 'jansson')
+    flags = out('pkg-config', '--cflags', 'libdpdk', 'libbpf', 'libseccomp', 'jansson', 'libh2o-evloop')
+    flags += ['-DH2O_USE_LIBUV=0', '-DH2O_USE_EPOLL=1']
     return [f.replace('-I', '-isystem') if f.startswith('-I') else f for f in flags]
 
 
