@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 import leat_test as t  # noqa: E402
 
 GATEWAY = os.path.join(t.BUILD, 'apps', 'leat-gateway')
-t.TIMEOUT = float(os.environ.get('LEAT_TIMEOUT', '90'))
+t.TIMEOUT = float(os.environ.get('LEAT_TIMEOUT', '150'))
 WAIT = t.TIMEOUT
 
 # One program for most tests: what it does is in the path.
@@ -185,6 +185,10 @@ PYTHON = 'command: [/usr/bin/python3, app.py]\n'
 
 
 def deploy(name, yaml='', files=(), command=PYTHON):
+    # a busy machine is slow: what a test does not ask for has a long time
+    for key in ('timeout', 'startup'):
+        if key + ':' not in yaml:
+            yaml += '%s: %ds\n' % (key, WAIT * 2 / 3)
     path = function_dir(name, command + yaml, files)
     t.ok(t.cli('deploy', path), name + '\n')
     return path

@@ -16,7 +16,7 @@ G = g.Gateway('--max-body', '4M')
 
 
 def curl(*args):
-    return t.ok(t.execute(['curl', '-sS', '--max-time', '60', *args]))
+    return t.ok(t.execute(['curl', '-sS', '--max-time', '140', *args]))
 
 
 @t.test
@@ -81,7 +81,7 @@ def bodies():
 
 @t.test
 def answer_that_is_broken_off():
-    r = t.execute(['curl', '-sS', '--max-time', '60', G.url('/function/hello/half')])
+    r = t.execute(['curl', '-sS', '--max-time', '140', G.url('/function/hello/half')])
     t.equal((r.code, r.out), (18, b'half'), 'curl sees the loss')
 
 
