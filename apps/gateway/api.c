@@ -79,7 +79,8 @@ static void op_deploy(struct client *client, const json_t *json, const int *fds,
 	(void)nr;
 	if (spec != NULL && function_deploy(spec, error) == 0) {
 		client_reply(client,
-			     json_pack("{s:b, s:O}", "ok", 1, "name", json_object_get(spec, "name")),
+			     json_pack("{s:b, s:O}", "ok", 1, "name",
+				       json_object_get(spec, "name")),
 			     NULL, 0);
 	} else {
 		snprintf(text, sizeof(text), "cannot deploy: %s", error);
@@ -204,8 +205,8 @@ static void op_secret(struct client *client, const json_t *json, const int *fds,
 				    store_secret_remove(tenant, name);
 	free(value);
 	if (r < 0) {
-		client_error(client, r == -ENOENT ? "there is no such secret" :
-						    "cannot store the secret");
+		client_error(client,
+			     r == -ENOENT ? "there is no such secret" : "cannot store the secret");
 		return;
 	}
 	secrets_rotate(tenant, name);
@@ -226,9 +227,9 @@ static void invoked(struct collected *collected)
 	else
 		client_reply(client,
 			     json_pack("{s:b, s:i, s:O, s:b, s:s, s:f}", "ok", 1, "status",
-				       collected->call.status, "headers",
-				       collected->answer_headers, "broken", collected->broken,
-				       "call_id", collected->call.id, "seconds",
+				       collected->call.status, "headers", collected->answer_headers,
+				       "broken", collected->broken, "call_id", collected->call.id,
+				       "seconds",
 				       (double)(now_ns() - collected->call.arrived_ns) / 1e9),
 			     &fd, 1);
 	if (fd >= 0)
@@ -278,7 +279,7 @@ static const struct {
 	void (*run)(struct client *client, const json_t *json, const int *fds, unsigned nr);
 } ops[] = {
 	{"deploy", op_deploy}, {"functions", op_functions}, {"undeploy", op_undeploy},
-	{"invoke", op_invoke}, {"logs", op_logs},	    {"secret", op_secret},
+	{"invoke", op_invoke}, {"logs", op_logs},           {"secret", op_secret},
 	{"quota", op_quota},
 };
 
@@ -350,8 +351,8 @@ int api_start(void)
 		r = -ENAMETOOLONG;
 	else
 		unlink(addr.sun_path); /* of a dead one: the lock on the data is ours */
-	if (r == 0 && (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-		       listen(fd, 64) < 0))
+	if (r == 0 &&
+	    (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 64) < 0))
 		r = -errno;
 	umask(old);
 	if (r == 0)

@@ -1,6 +1,7 @@
 /*
- * async.c - calls that were accepted and are made later: from the store, tried again when they fail,
- * their answer sent to the caller's URL. Everything is in the store before it is acknowledged.
+ * async.c - calls that were accepted and are made later: from the store, tried again when they
+ * fail, their answer sent to the caller's URL. Everything is in the store before it is
+ * acknowledged.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -80,9 +81,10 @@ static void callback_end(struct work *work, bool good)
 	work->job.attempts++;
 	if (good || work->job.attempts >= CALLBACK_TRIES) {
 		if (!good)
-			log_event("callback", json_pack("{s:s, s:s, s:s}", "call_id", work->job.id,
-							"function", work->job.function, "error",
-							"the caller's URL does not take the answer"));
+			log_event("callback",
+				  json_pack("{s:s, s:s, s:s}", "call_id", work->job.id, "function",
+					    work->job.function, "error",
+					    "the caller's URL does not take the answer"));
 		work_end(work, true);
 		return;
 	}
@@ -229,8 +231,8 @@ static void call_start(struct work *work)
 		return;
 	}
 	memcpy(body, work->job.body, work->job.body_bytes);
-	work->collected = collect_create(json_incref(work->job.request), body,
-					 work->job.body_bytes, "async", work->job.id);
+	work->collected = collect_create(json_incref(work->job.request), body, work->job.body_bytes,
+					 "async", work->job.id);
 	work->collected->done = call_done;
 	work->collected->owner = work;
 	work->begun_ns = now_ns();

@@ -113,8 +113,9 @@ void call_submit(struct call *call, struct function *fn)
 	}
 	timer_arm_ms(&call->deadline, fn->spec.startup_ms + fn->spec.timeout_ms);
 	function_pump(fn);
-	if (call->state == CALL_QUEUED && fn->queued > fn->spec.queue + fn->spec.concurrency *
-						       (fn->nr_starting != 0 ? fn->spec.max : 0)) {
+	if (call->state == CALL_QUEUED &&
+	    fn->queued > fn->spec.queue +
+				 fn->spec.concurrency * (fn->nr_starting != 0 ? fn->spec.max : 0)) {
 		fn->metrics.rejected++;
 		call_fail(call, 429, "%u calls are waiting already", fn->queued - 1);
 	}
@@ -131,8 +132,8 @@ static void call_log(const struct call *call)
 		  json_pack("{s:s, s:s, s:s, s:s, s:s%, s:s%, s:i, s:I, s:I, s:f, s:f, s:b, s:s}",
 			    "call_id", call->id, "function", call->fn->spec.name, "instance",
 			    call->inst != NULL ? call->inst->name : "", "route", call->route,
-			    "method", call->method.base, call->method.len, "path",
-			    call->path.base, call->path.len, "status", call->status, "bytes_in",
+			    "method", call->method.base, call->method.len, "path", call->path.base,
+			    call->path.len, "status", call->status, "bytes_in",
 			    (json_int_t)call->body.len, "bytes_out", (json_int_t)call->bytes_out,
 			    "queue_ms", (double)(sent - call->arrived_ns) / 1e6, "duration_ms",
 			    (double)(end - call->arrived_ns) / 1e6, "cold", call->cold,
@@ -169,8 +170,7 @@ void call_finish(struct call *call)
 		return;
 	call_leave(call, CALL_DONE);
 	gw.in_flight--;
-	metrics_answer(&fn->metrics, call->status,
-		       (double)(now_ns() - call->arrived_ns) / 1e9);
+	metrics_answer(&fn->metrics, call->status, (double)(now_ns() - call->arrived_ns) / 1e9);
 	call_log(call);
 	if (ran)
 		instance_call_done(call->inst);
@@ -239,8 +239,7 @@ static bool may_repeat(const struct call *call)
 	static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
-		if (h2o_memis(call->method.base, call->method.len, methods[i],
-			      strlen(methods[i])))
+		if (h2o_memis(call->method.base, call->method.len, methods[i], strlen(methods[i])))
 			return !call->retried && !call->head_sent;
 	return false;
 }
@@ -311,14 +310,13 @@ static void head_failed(struct call *call, const char *error)
 		return;
 	}
 	function_failed(call->fn, "%s gave no valid HTTP answer: %s%s%s", call->inst->name, error,
-			call->inst->tail[0] != '\0' ? "; it printed last: " : "",
-			call->inst->tail);
+			call->inst->tail[0] != '\0' ? "; it printed last: " : "", call->inst->tail);
 	call_fail(call, 502, "%s", call->fn->last_error);
 }
 
-static h2o_http1client_body_cb answer_head(h2o_http1client_t *client, const char *error,
-					   int minor, int status, h2o_iovec_t message,
-					   h2o_header_t *headers, size_t nr, int rlen)
+static h2o_http1client_body_cb answer_head(h2o_http1client_t *client, const char *error, int minor,
+					   int status, h2o_iovec_t message, h2o_header_t *headers,
+					   size_t nr, int rlen)
 {
 	struct call *call = client->data;
 	const struct call_ops *ops = call->ops;

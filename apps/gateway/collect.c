@@ -1,6 +1,6 @@
 /*
- * collect.c - calls that do not come from a connection: the request is held here, the answer is kept
- * in memory until it is complete.
+ * collect.c - calls that do not come from a connection: the request is held here, the answer is
+ * kept in memory until it is complete.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -62,8 +62,8 @@ json_t *collect_request(const struct call *call)
 			json_array_append(headers, pair);
 		json_decref(pair);
 	}
-	return json_pack("{s:s%, s:s%, s:s%, s:o}", "method", call->method.base,
-			 call->method.len, "path", call->path.base, call->path.len, "authority",
+	return json_pack("{s:s%, s:s%, s:s%, s:o}", "method", call->method.base, call->method.len,
+			 "path", call->path.base, call->path.len, "authority",
 			 call->authority.base != NULL ? call->authority.base : "",
 			 call->authority.len, "headers", headers);
 }

@@ -1,6 +1,6 @@
 /*
- * faas.c - the routes of OpenFaaS' gateway below /system/: deploy, list, scale, delete, info, logs and
- * secrets, with its JSON.
+ * faas.c - the routes of OpenFaaS' gateway below /system/: deploy, list, scale, delete, info, logs
+ * and secrets, with its JSON.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -78,8 +78,9 @@ static void memory_set(json_t *spec, const char *text)
 
 static void maps_set(json_t *spec, const json_t *from)
 {
-	static const char *const keys[][2] = {
-		{"envVars", "env"}, {"labels", "labels"}, {"annotations", "annotations"}};
+	static const char *const keys[][2] = {{"envVars", "env"},
+					      {"labels", "labels"},
+					      {"annotations", "annotations"}};
 	json_t *labels = json_object_get(from, "labels");
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -107,14 +108,13 @@ static json_t *spec_of(const json_t *from, char error[SPEC_ERROR_MAX])
 	char path[4200];
 
 	if (name == NULL || image == NULL || image[0] != '/') {
-		snprintf(error, SPEC_ERROR_MAX, "%s", name == NULL ?
-							"'service' names no function" :
-							"'image' must be the path of a folder");
+		snprintf(error, SPEC_ERROR_MAX, "%s",
+			 name == NULL ? "'service' names no function" :
+					"'image' must be the path of a folder");
 		return NULL;
 	}
 	snprintf(path, sizeof(path), "%.4000s/f.yaml", image);
-	spec = access(path, F_OK) == 0 ? spec_load(path, error) :
-					 json_pack("{s:s}", "dir", image);
+	spec = access(path, F_OK) == 0 ? spec_load(path, error) : json_pack("{s:s}", "dir", image);
 	if (!json_is_object(spec)) {
 		json_decref(spec);
 		return NULL;
@@ -149,8 +149,11 @@ static void deploy(h2o_req_t *req)
 		if (r == 0)
 			reply_text(req, 202, "text/plain", "", 0);
 		else
-			reply_error(req, r == -EDQUOT ? 403 : r == -EINVAL ? 400 : 500, "%s",
-				    error);
+			reply_error(req,
+				    r == -EDQUOT ? 403 :
+				    r == -EINVAL ? 400 :
+						   500,
+				    "%s", error);
 	}
 	json_decref(spec);
 	json_decref(from);

@@ -40,9 +40,9 @@ void function_failed(struct function *fn, const char *format, ...)
 	vsnprintf(fn->last_error, sizeof(fn->last_error), format, ap);
 	va_end(ap);
 	fn->last_error_time = time(NULL);
-	log_event("failure", json_pack("{s:s, s:s%}", "function", fn->spec.name, "reason",
-				       fn->last_error,
-				       strnlen(fn->last_error, sizeof(fn->last_error))));
+	log_event("failure",
+		  json_pack("{s:s, s:s%}", "function", fn->spec.name, "reason", fn->last_error,
+			    strnlen(fn->last_error, sizeof(fn->last_error))));
 }
 
 /* ---- quotas ---- */
@@ -84,8 +84,8 @@ static bool quota_allows(struct function *fn)
 				fn->spec.tenant, quota.instances);
 	else if (quota.memory_bytes != 0 &&
 		 usage.memory_bytes + fn->spec.memory_bytes > quota.memory_bytes)
-		function_failed(fn, "%s waits: tenant %s has no memory left for it",
-				fn->spec.name, fn->spec.tenant);
+		function_failed(fn, "%s waits: tenant %s has no memory left for it", fn->spec.name,
+				fn->spec.tenant);
 	else
 		return true;
 	return false;
@@ -451,11 +451,11 @@ json_t *function_json(const struct function *fn)
 	list_for_each(pos, &fn->instances) {
 		const struct instance *inst = list_entry(pos, struct instance, node);
 
-		json_array_append_new(
-			instances,
-			json_pack("{s:s, s:s, s:i, s:f}", "name", inst->name, "state",
-				  state_name(inst->state), "calls", (int)inst->nr_calls, "age",
-				  (double)(now_ns() - inst->start_ns) / 1e9));
+		json_array_append_new(instances,
+				      json_pack("{s:s, s:s, s:i, s:f}", "name", inst->name, "state",
+						state_name(inst->state), "calls",
+						(int)inst->nr_calls, "age",
+						(double)(now_ns() - inst->start_ns) / 1e9));
 	}
 	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s%, s:I, "
 			 "s:o, s:O}",
@@ -465,8 +465,8 @@ json_t *function_json(const struct function *fn)
 			 (int)fn->nr_ready, "starting", (int)fn->nr_starting, "queued",
 			 (int)fn->queued, "running", (int)fn->running, "calls",
 			 (json_int_t)answers(fn), "starts", (json_int_t)fn->metrics.starts,
-			 "rejected", (json_int_t)fn->metrics.rejected, "last_error",
-			 fn->last_error, strnlen(fn->last_error, REASON_MAX), "last_error_time",
+			 "rejected", (json_int_t)fn->metrics.rejected, "last_error", fn->last_error,
+			 strnlen(fn->last_error, REASON_MAX), "last_error_time",
 			 (json_int_t)fn->last_error_time, "instances", instances, "spec",
 			 fn->spec.json);
 }

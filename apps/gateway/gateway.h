@@ -123,7 +123,7 @@ struct instance {
 	char tail[256]; /* the last line that it printed */
 	char line[1024];
 	size_t line_bytes;
-	struct timer timer;      /* next look at its port, or the end of patience */
+	struct timer timer; /* next look at its port, or the end of patience */
 	struct timer flood_timer;
 	h2o_socketpool_t pool;
 	bool pooled;
@@ -148,8 +148,8 @@ void instance_call_done(struct instance *inst);
 /* ---- source.c: where instances come from ---- */
 
 /*
- * Starts a program in full: asks leatd to run it and watches its end. The one place that knows how an
- * instance comes to be.  0 or a negative errno with a sentence in error.
+ * Starts a program in full: asks leatd to run it and watches its end. The one place that knows how
+ * an instance comes to be.  0 or a negative errno with a sentence in error.
  */
 int source_start(struct instance *inst, char error[REASON_MAX]);
 /* Sends a signal. */
@@ -243,9 +243,9 @@ bool iovec_starts(h2o_iovec_t text, const char *prefix);
 /* Cuts the next part of a path: "NAME/rest?q" -> NAME; 0, or -EINVAL. */
 int path_name(h2o_iovec_t *path, char ret_name[NAME_LEN_MAX + 1]);
 
-void route_faas(h2o_req_t *req, h2o_iovec_t path); /* below /system/ */
+void route_faas(h2o_req_t *req, h2o_iovec_t path);   /* below /system/ */
 void route_invoke(h2o_req_t *req, h2o_iovec_t path); /* AWS Lambda's Invoke */
-void route_runtime(h2o_req_t *req);		     /* the Runtime API */
+void route_runtime(h2o_req_t *req);                  /* the Runtime API */
 /* The Runtime API's listener in the instances' network. */
 int runtime_listen(unsigned *ret_port);
 void runtime_closed(void);
@@ -298,9 +298,9 @@ void job_finish(struct job *job);
 int store_secret_put(const char *tenant, const char *name, const void *value, size_t size);
 int store_secret_remove(const char *tenant, const char *name);
 /* value NULL ends nothing: each is called for every secret of the tenant (NULL: of all). */
-void store_secrets(const char *tenant, void (*each)(void *arg, const char *tenant,
-						    const char *name, const void *value,
-						    size_t size),
+void store_secrets(const char *tenant,
+		   void (*each)(void *arg, const char *tenant, const char *name, const void *value,
+				size_t size),
 		   void *arg);
 
 struct quota {

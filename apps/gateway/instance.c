@@ -1,6 +1,6 @@
 /*
- * instance.c - the life of one instance: started, ready when its port accepts a connection (or, with
- * the Lambda contract, when its runtime asks for an event), drained, ended.
+ * instance.c - the life of one instance: started, ready when its port accepts a connection (or,
+ * with the Lambda contract, when its runtime asks for an event), drained, ended.
  */
 #include <errno.h>
 #include <signal.h>
@@ -289,8 +289,8 @@ static void probe(struct instance *inst)
 	if (!inst->pooled)
 		pool_make(inst);
 	/* sooner than a slow answer would be unfair */
-	timer_arm(&inst->timer, now_ns() + MAX(PROBE_PATIENCE_NS,
-					       (now_ns() - inst->launched_ns) / PROBE_SHARE));
+	timer_arm(&inst->timer,
+		  now_ns() + MAX(PROBE_PATIENCE_NS, (now_ns() - inst->launched_ns) / PROBE_SHARE));
 	source_net_enter();
 	h2o_socketpool_connect(&inst->probing, &inst->pool, gw.loop,
 			       &gw.ctx.receivers.hostinfo_getaddr, probe_done, inst);
@@ -307,11 +307,13 @@ static void starting_due(struct instance *inst)
 			h2o_socketpool_cancel_connect(inst->probing);
 		inst->probing = NULL;
 		if (inst->fn->spec.contract == CONTRACT_HTTP)
-			snprintf(why, sizeof(why), "was not ready within %g s: nothing accepts "
+			snprintf(why, sizeof(why),
+				 "was not ready within %g s: nothing accepts "
 				 "connections on port %u",
 				 (double)inst->fn->spec.startup_ms / 1e3, inst->fn->spec.port);
 		else
-			snprintf(why, sizeof(why), "was not ready within %g s: it asked the "
+			snprintf(why, sizeof(why),
+				 "was not ready within %g s: it asked the "
 				 "Runtime API for no event",
 				 (double)inst->fn->spec.startup_ms / 1e3);
 		instance_kill(inst, why);

@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-#define SAMPLES_MIN 10U      /* fewer say nothing */
+#define SAMPLES_MIN 10U /* fewer say nothing */
 #define BEYOND_MAX_PERCENT 50U
-#define SPREAD_MIN 2U /* coefficient of variation of the bins, squared: flat histograms are no use */
+#define SPREAD_MIN                                                                                 \
+	2U /* coefficient of variation of the bins, squared: flat histograms are no use */
 #define HEAD_PERCENT 5U
 #define TAIL_PERCENT 99U
 #define MARGIN_PERCENT 10U

@@ -2,9 +2,9 @@
  * keepwarm.h - how long a function's last instance stays, and when one is started ahead of a call.
  *
  * A histogram of the times between the end of one call and the arrival of the next, as in the
- * paper "Serverless in the Wild" (ATC 2020): where it is representative, the instance goes at once and
- * comes back shortly before the 5th percentile, and stays until the 99th; where it is not, it stays
- * for a fixed time.
+ * paper "Serverless in the Wild" (ATC 2020): where it is representative, the instance goes at once
+ * and comes back shortly before the 5th percentile, and stays until the 99th; where it is not, it
+ * stays for a fixed time.
  */
 #pragma once
 

@@ -19,8 +19,8 @@ static void header_add(h2o_req_t *req, const char *name, const char *value)
 {
 	h2o_iovec_t copy = h2o_strdup(&req->pool, value, strlen(value));
 
-	h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL,
-			      copy.base, copy.len);
+	h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL, copy.base,
+			      copy.len);
 }
 
 static h2o_iovec_t header_of(h2o_req_t *req, const char *name)
@@ -42,17 +42,18 @@ static void reply_exception(h2o_req_t *req, int status, const char *type, const 
 static void invoke_head(struct call *call, int status, const h2o_header_t *headers, size_t nr)
 {
 	static h2o_iovec_t type_name = {(char *)(uintptr_t) "content-type", 12};
-	static const h2o_header_t json = {
-		&type_name, NULL, {(char *)(uintptr_t) "application/json", 16}};
+	static const h2o_header_t json = {&type_name,
+					  NULL,
+					  {(char *)(uintptr_t) "application/json", 16}};
 	h2o_req_t *req = server_request(call);
 	bool refused = call->own && (status == 429 || status == 503 || status == 404);
 
 	header_add(req, "x-amzn-requestid", call->id);
 	if (refused)
 		header_add(req, "x-amzn-errortype",
-			   status == 429   ? "TooManyRequestsException" :
-			   status == 404   ? "ResourceNotFoundException" :
-					     "ServiceException");
+			   status == 429 ? "TooManyRequestsException" :
+			   status == 404 ? "ResourceNotFoundException" :
+					   "ServiceException");
 	else
 		header_add(req, "x-amz-executed-version", "$LATEST");
 	if (!refused && status >= 400) {
@@ -79,7 +80,8 @@ static void invoke_body(struct call *call, const char *bytes, size_t size, bool 
 	while (size != 0 && bytes[size - 1] == '\n')
 		size--;
 	json = json_pack("{s:s%, s:s%, s:s}", "errorMessage", bytes, size, "message", bytes, size,
-			 "errorType", call->status == 504 ? "Sandbox.Timedout" : "Runtime.ExitError");
+			 "errorType",
+			 call->status == 504 ? "Sandbox.Timedout" : "Runtime.ExitError");
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	server_ops()->body(call, text != NULL ? text : "", text != NULL ? strlen(text) : 0, true,
@@ -213,8 +215,7 @@ void runtime_deliver(struct call *call, struct instance *inst)
 
 static void runtime_next(h2o_req_t *req, struct instance *inst, uint32_t ip_be)
 {
-	struct waiting *waiting =
-		h2o_mem_alloc_shared(&req->pool, sizeof(*waiting), waiting_gone);
+	struct waiting *waiting = h2o_mem_alloc_shared(&req->pool, sizeof(*waiting), waiting_gone);
 
 	*waiting = (struct waiting){req, ip_be};
 	while (!list_empty(&inst->calls))
@@ -246,9 +247,10 @@ static void runtime_answer(h2o_req_t *req, struct instance *inst, h2o_iovec_t pa
 		call = list_entry(inst->calls.next, struct call, node);
 	error = iovec_starts(path, "/error");
 	if (call == NULL || strcmp(call->id, id) != 0) {
-		reply_json(req, 400, json_pack("{s:s, s:s}", "errorMessage",
-					       "no such request is running here", "errorType",
-					       "InvalidRequestID"));
+		reply_json(req, 400,
+			   json_pack("{s:s, s:s}", "errorMessage",
+				     "no such request is running here", "errorType",
+				     "InvalidRequestID"));
 		return;
 	}
 	snprintf(type, sizeof(type), "%.*s", (int)given.len, given.len != 0 ? given.base : "");

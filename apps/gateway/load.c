@@ -43,8 +43,7 @@ static void path_complete(json_t *json, const char *key, const char *folder)
 	if (text == NULL || text[0] == '/')
 		return;
 	snprintf(path, sizeof(path), "%s/%s", folder, text);
-	json_object_set_new(json, key,
-			    json_string(realpath(path, real) != NULL ? real : path));
+	json_object_set_new(json, key, json_string(realpath(path, real) != NULL ? real : path));
 }
 
 json_t *spec_load(const char *path, char error[SPEC_ERROR_MAX])

@@ -1,6 +1,6 @@
 /*
- * log.c - what functions print: functions/NAME.log in the state folder, at most two files of LOG_MAX
- * bytes. A line is "TIME INSTANCE TEXT".
+ * log.c - what functions print: functions/NAME.log in the state folder, at most two files of
+ * LOG_MAX bytes. A line is "TIME INSTANCE TEXT".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,8 +49,7 @@ struct function_log *log_open(const char *name)
 void log_close(struct function_log *log)
 {
 	while (!list_empty(&log->followers)) {
-		struct log_follower *f =
-			list_entry(log->followers.next, struct log_follower, node);
+		struct log_follower *f = list_entry(log->followers.next, struct log_follower, node);
 
 		log_unfollow(f);
 		f->line(f, NULL, 0);
@@ -79,8 +78,8 @@ void log_line(struct function_log *log, const char *instance, const char *text, 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
 	n = (int)strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
-	n += snprintf(line + n, sizeof(line) - (size_t)n, ".%06ldZ %s %.*s\n",
-		      now.tv_nsec / 1000, instance, (int)size, text);
+	n += snprintf(line + n, sizeof(line) - (size_t)n, ".%06ldZ %s %.*s\n", now.tv_nsec / 1000,
+		      instance, (int)size, text);
 	if (n >= (int)sizeof(line))
 		n = sizeof(line) - 1;
 	if (log->bytes + (uint64_t)n > LOG_MAX)
@@ -123,8 +122,8 @@ json_t *log_parse(const char *function, const char *line, size_t size)
 	text = memchr(instance + 1, ' ', (size_t)(end - instance - 1));
 	if (text == NULL)
 		return NULL;
-	return json_pack("{s:s, s:s%, s:s%, s:s%, s:s}", "name", function, "instance",
-			 instance + 1, (size_t)(text - instance - 1), "timestamp", line,
+	return json_pack("{s:s, s:s%, s:s%, s:s%, s:s}", "name", function, "instance", instance + 1,
+			 (size_t)(text - instance - 1), "timestamp", line,
 			 (size_t)(instance - line), "text", text + 1, (size_t)(end - text - 1),
 			 "namespace", "");
 }

@@ -345,10 +345,10 @@ static int begin(const struct options *options)
 	r = server_listen(options->address, options->port);
 	if (r < 0)
 		return fail("listen on", where, r);
-	gw.client_ctx = (h2o_http1client_ctx_t){
-		.loop = gw.loop,
-		.getaddr_receiver = &gw.ctx.receivers.hostinfo_getaddr,
-		.io_timeout = &gw.io_timeout};
+	gw.client_ctx =
+		(h2o_http1client_ctx_t){.loop = gw.loop,
+					.getaddr_receiver = &gw.ctx.receivers.hostinfo_getaddr,
+					.io_timeout = &gw.io_timeout};
 	io_watch(&signal_io, signal_fd, signal_ready);
 	io_watch(&timer_io, timer_fd, timer_ready);
 	r = functions_load();

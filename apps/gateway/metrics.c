@@ -1,5 +1,6 @@
 /*
- * metrics.c - Prometheus' text format, with the names that OpenFaaS' gateway has: its dashboards work.
+ * metrics.c - Prometheus' text format, with the names that OpenFaaS' gateway has: its dashboards
+ * work.
  */
 #include "apps/gateway/metrics.h"
 
@@ -10,7 +11,7 @@
 #include "apps/gateway/gateway.h"
 
 static const double bounds[METRICS_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-					       0.25,  0.5,    1,     2.5,  5,	  10,	30};
+					       0.25,  0.5,    1,     2.5,  5,     10,   30};
 
 static const char *const phase_names[COLD_PHASES] = {"launch", "boot", "answer", "total"};
 
@@ -32,7 +33,8 @@ void metrics_answer(struct metrics *metrics, int code, double seconds)
 	for (i = 0; i < metrics->nr_codes && metrics->codes[i].code != code; i++)
 		;
 	if (i == metrics->nr_codes) {
-		if (i == METRICS_CODES) /* a function that makes up codes: its last entry has them */
+		if (i == METRICS_CODES) /* a function that makes up codes: its last entry has them
+					 */
 			i--;
 		else
 			metrics->nr_codes++;
@@ -58,8 +60,7 @@ static void histogram_print(FILE *out, const char *name, const char *labels,
 
 	for (unsigned i = 0; i < METRICS_BUCKETS; i++) {
 		sum += h->bucket[i];
-		fprintf(out, "%s_bucket{%s,le=\"%g\"} %" PRIu64 "\n", name, labels, bounds[i],
-			sum);
+		fprintf(out, "%s_bucket{%s,le=\"%g\"} %" PRIu64 "\n", name, labels, bounds[i], sum);
 	}
 	fprintf(out, "%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", name, labels, h->count);
 	fprintf(out, "%s_sum{%s} %.9g\n", name, labels, h->sum);
@@ -99,8 +100,8 @@ static void print_seconds(FILE *out, const struct function *fn)
 	char labels[160];
 
 	for (unsigned i = 0; i < fn->metrics.nr_codes; i++) {
-		snprintf(labels, sizeof(labels), "function_name=\"%s\",code=\"%d\"",
-			 fn->spec.name, fn->metrics.codes[i].code);
+		snprintf(labels, sizeof(labels), "function_name=\"%s\",code=\"%d\"", fn->spec.name,
+			 fn->metrics.codes[i].code);
 		histogram_print(out, "gateway_functions_seconds", labels,
 				&fn->metrics.codes[i].seconds);
 	}
@@ -141,8 +142,8 @@ static void print_cold(FILE *out, const struct function *fn)
 	char labels[160];
 
 	for (unsigned i = 0; i < COLD_PHASES; i++) {
-		snprintf(labels, sizeof(labels), "function_name=\"%s\",phase=\"%s\"",
-			 fn->spec.name, phase_names[i]);
+		snprintf(labels, sizeof(labels), "function_name=\"%s\",phase=\"%s\"", fn->spec.name,
+			 phase_names[i]);
 		histogram_print(out, "gateway_function_cold_start_seconds", labels,
 				&fn->metrics.cold[i]);
 	}

@@ -11,9 +11,10 @@
 #include "apps/gateway/gateway.h"
 
 static const char *const hop_by_hop[] = {
-	"connection", "keep-alive",	   "proxy-authenticate", "proxy-connection", "te",
-	"trailer",    "transfer-encoding", "upgrade",		 "host",	     "content-length",
-	"expect",     "http2-settings",
+	"connection",        "keep-alive", "proxy-authenticate",
+	"proxy-connection",  "te",         "trailer",
+	"transfer-encoding", "upgrade",    "host",
+	"content-length",    "expect",     "http2-settings",
 };
 
 bool request_hop_by_hop(const char *name, size_t size)
@@ -67,8 +68,8 @@ static int headers_print(FILE *out, const struct call *call)
 			continue;
 		if (!token_ok(*h->name) || !value_ok(h->value, true))
 			return -EINVAL;
-		fprintf(out, "%.*s: %.*s\r\n", (int)h->name->len, h->name->base,
-			(int)h->value.len, h->value.base);
+		fprintf(out, "%.*s: %.*s\r\n", (int)h->name->len, h->name->base, (int)h->value.len,
+			h->value.base);
 	}
 	return 0;
 }
@@ -87,13 +88,13 @@ int request_build(const struct call *call, h2o_iovec_t *ret_head)
 	if (out == NULL)
 		return -ENOMEM;
 	fprintf(out, "%.*s %.*s HTTP/1.1\r\nhost: %.*s\r\n", (int)call->method.len,
-		call->method.base, (int)call->path.len, call->path.base,
-		(int)call->authority.len, call->authority.base);
+		call->method.base, (int)call->path.len, call->path.base, (int)call->authority.len,
+		call->authority.base);
 	r = headers_print(out, call);
 	fprintf(out, "x-call-id: %s\r\nx-start-time: %lld\r\ntraceparent: %s\r\n", call->id,
 		(long long)call->arrived_time_ns, call->traceparent);
-	if (call->body.len != 0 || !h2o_memis(call->method.base, call->method.len,
-					      H2O_STRLIT("GET")))
+	if (call->body.len != 0 ||
+	    !h2o_memis(call->method.base, call->method.len, H2O_STRLIT("GET")))
 		fprintf(out, "content-length: %zu\r\n", call->body.len);
 	fputs("\r\n", out);
 	if (fclose(out) != 0 && r == 0)

@@ -1,6 +1,6 @@
 /*
- * secret.c - secrets as files: a folder for each function with those that it names, mounted into its
- * instances. A new value replaces the file by a rename, so that nobody reads half of it.
+ * secret.c - secrets as files: a folder for each function with those that it names, mounted into
+ * its instances. A new value replaces the file by a rename, so that nobody reads half of it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,9 +25,8 @@ static bool names_secret(const struct function *fn, const char *name)
 	size_t i;
 	const json_t *entry;
 
-	json_array_foreach(json_object_get(fn->spec.json, "secrets"), i, entry)
-		if (strcmp(json_string_value(entry), name) == 0)
-			return true;
+	json_array_foreach(json_object_get(fn->spec.json, "secrets"), i,
+			   entry) if (strcmp(json_string_value(entry), name) == 0) return true;
 	return false;
 }
 

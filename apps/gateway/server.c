@@ -1,6 +1,6 @@
 /*
- * server.c - the HTTP side: h2o listens (HTTP/1.1 and h2c on one port), here requests are told apart,
- * become calls, and get their answers.
+ * server.c - the HTTP side: h2o listens (HTTP/1.1 and h2c on one port), here requests are told
+ * apart, become calls, and get their answers.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,11 +39,20 @@ static const char *reason_of(int status)
 		int status;
 		const char *text;
 	} reasons[] = {
-		{200, "OK"},		 {201, "Created"},	     {202, "Accepted"},
-		{204, "No Content"},	 {400, "Bad Request"},	     {401, "Unauthorized"},
-		{403, "Forbidden"},	 {404, "Not Found"},	     {405, "Method Not Allowed"},
-		{429, "Too Many Requests"}, {500, "Internal Server Error"}, {502, "Bad Gateway"},
-		{503, "Service Unavailable"}, {504, "Gateway Timeout"},
+		{200, "OK"},
+		{201, "Created"},
+		{202, "Accepted"},
+		{204, "No Content"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{429, "Too Many Requests"},
+		{500, "Internal Server Error"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
 	};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -57,8 +66,8 @@ static void header_add(h2o_req_t *req, const char *name, const char *value)
 	size_t size = strlen(value);
 	h2o_iovec_t copy = h2o_strdup(&req->pool, value, size);
 
-	h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL,
-			      copy.base, copy.len);
+	h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL, copy.base,
+			      copy.len);
 }
 
 void reply_text(h2o_req_t *req, int status, const char *type, const char *body, size_t size)
@@ -496,8 +505,7 @@ int runtime_listen(unsigned *ret_port)
 		runtime.port = ntohs(addr.sin_port);
 		runtime.accept.ctx = &gw.ctx;
 		runtime.accept.hosts = gw.config.hosts + 1;
-		runtime.listener =
-			h2o_evloop_socket_create(gw.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+		runtime.listener = h2o_evloop_socket_create(gw.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
 		runtime.listener->data = &runtime.accept;
 		h2o_socket_read_start(runtime.listener, on_accept);
 	}

@@ -2,8 +2,8 @@
  * source.c - where instances come from: leatd runs the function's program in full.
  *
  * Each instance is a foreground run on a channel of its own: leatd tells its end there, and ends it
- * when the channel closes, so that a killed gateway leaves nothing behind. Instances are spoken to at
- * their own addresses: sockets are made in the uplink's network namespace, a descriptor of which
+ * when the channel closes, so that a killed gateway leaves nothing behind. Instances are spoken to
+ * at their own addresses: sockets are made in the uplink's network namespace, a descriptor of which
  * leatd hands out.
  */
 #include <arpa/inet.h>
@@ -164,8 +164,7 @@ static int env_put(struct run_request *run, const struct function *fn)
 		env_add(run, "PATH", "/usr/local/bin:/usr/bin:/bin");
 	if (json_object_get(env, "HOME") == NULL)
 		env_add(run, "HOME", "/tmp");
-	json_object_foreach(env, key, value)
-		env_add(run, key, json_string_value(value));
+	json_object_foreach(env, key, value) env_add(run, key, json_string_value(value));
 	return 0;
 }
 
@@ -247,8 +246,8 @@ int source_start(struct instance *inst, char error[REASON_MAX])
 	int out[2] = {-1, -1}, null = -1, fd = -1, code = leatd_connect() < 0;
 
 	run_init(&run);
-	if (code == 0 && (pipe2(out, O_CLOEXEC) < 0 ||
-			  (null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0))
+	if (code == 0 &&
+	    (pipe2(out, O_CLOEXEC) < 0 || (null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0))
 		code = leat_error("cannot make a pipe: %s", strerror(errno));
 	run.stdio[0] = null;
 	run.stdio[1] = run.stdio[2] = out[1];

@@ -1,6 +1,6 @@
 /*
- * spec.c - checks a function's description. Every key is known or refused: a typing mistake is never
- * a silent default.
+ * spec.c - checks a function's description. Every key is known or refused: a typing mistake is
+ * never a silent default.
  */
 #include "apps/gateway/spec.h"
 
@@ -159,9 +159,7 @@ static bool strings_ok(const json_t *list)
 	size_t i;
 	const json_t *entry;
 
-	json_array_foreach(list, i, entry)
-		if (!json_is_string(entry))
-			return false;
+	json_array_foreach(list, i, entry) if (!json_is_string(entry)) return false;
 	return json_is_array(list) && json_array_size(list) <= STRINGS_MAX;
 }
 
@@ -170,9 +168,8 @@ static bool string_map_ok(json_t *map)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(map, key, value)
-		if (!json_is_string(value) || strchr(key, '=') != NULL)
-			return false;
+	json_object_foreach(map, key, value) if (!json_is_string(value) ||
+						 strchr(key, '=') != NULL) return false;
 	return json_is_object(map) && json_object_size(map) <= STRINGS_MAX;
 }
 
@@ -189,10 +186,10 @@ static int lists_take(const struct spec *spec, char *error)
 		return refuse(error, "'command' must be a list of strings, the program first");
 	if (secrets != NULL && !strings_ok(secrets))
 		return refuse(error, "'secrets' must be a list of names");
-	json_array_foreach(secrets, i, secret)
-		if (!parse_name_ok(json_string_value(secret)))
-			return refuse(error, "'%s' is no name of a secret",
-				      json_string_value(secret));
+	json_array_foreach(secrets, i, secret) if (
+		!parse_name_ok(json_string_value(
+			secret))) return refuse(error, "'%s' is no name of a secret",
+						json_string_value(secret));
 	for (i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
 		json_t *map = json_object_get(spec->json, maps[i]);
 
@@ -210,7 +207,8 @@ static int name_take(const struct spec *spec, const char *key, const char *none,
 
 	/* instances are called NAME-N: there must be room for that */
 	if (name == NULL || !parse_name_ok(name) || strlen(name) > NAME_LEN_MAX - 12)
-		return refuse(error, "'%s' must be a name: letters, digits, '_', '.', '-', at most %u",
+		return refuse(error,
+			      "'%s' must be a name: letters, digits, '_', '.', '-', at most %u",
 			      key, NAME_LEN_MAX - 12);
 	strcpy(ret_name, name);
 	return 0;
@@ -247,8 +245,8 @@ static int memory_take(struct spec *spec, char *error)
 static int keys_check(json_t *json, char *error)
 {
 	static const char *const others[] = {
-		"name",	    "tenant", "contract", "keepwarm",	 "command", "env",    "labels",
-		"annotations", "secrets", "dir",      "rootfs",	 "memory",
+		"name",   "tenant",      "contract", "keepwarm", "command", "env",
+		"labels", "annotations", "secrets",  "dir",      "rootfs",  "memory",
 	};
 	const char *key;
 	json_t *value;

@@ -1,6 +1,7 @@
 /*
- * yaml.c - a YAML document as JSON, read by libyaml. Plain scalars are null, booleans and numbers where
- * JSON has such; all others are strings. Anchors may not make a document grow: nodes are counted.
+ * yaml.c - a YAML document as JSON, read by libyaml. Plain scalars are null, booleans and numbers
+ * where JSON has such; all others are strings. Anchors may not make a document grow: nodes are
+ * counted.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,8 +51,8 @@ static json_t *sequence_json(struct reader *reader, const yaml_node_t *node, uns
 
 	for (const yaml_node_item_t *item = node->data.sequence.items.start;
 	     item < node->data.sequence.items.top; item++) {
-		json_t *value = node_json(reader, yaml_document_get_node(&reader->document, *item),
-					  depth);
+		json_t *value =
+			node_json(reader, yaml_document_get_node(&reader->document, *item), depth);
 
 		if (value == NULL) {
 			json_decref(list);
@@ -69,9 +70,8 @@ static json_t *mapping_json(struct reader *reader, const yaml_node_t *node, unsi
 	for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
 	     pair < node->data.mapping.pairs.top; pair++) {
 		const yaml_node_t *key = yaml_document_get_node(&reader->document, pair->key);
-		const char *name = key->type == YAML_SCALAR_NODE ?
-					   (const char *)key->data.scalar.value :
-					   "";
+		const char *name =
+			key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "";
 		json_t *value = NULL;
 
 		if (*name == '\0' || json_object_get(map, name) != NULL)

@@ -88,8 +88,9 @@ int cmd_undeploy(int argc, char **argv)
 	if (code != 0)
 		return code == 1 ? 0 : code;
 	for (int i = optind; i < argc; i++) {
-		json_t *answer = gateway_ask(
-			json_pack("{s:s, s:s}", "op", "undeploy", "name", argv[i]), -1, NULL, NULL);
+		json_t *answer =
+			gateway_ask(json_pack("{s:s, s:s}", "op", "undeploy", "name", argv[i]), -1,
+				    NULL, NULL);
 
 		if (answer == NULL)
 			code = EXIT_LEAT;

@@ -25,7 +25,7 @@ static const char help[] =
 
 struct invocation {
 	json_t *request; /* method, path, headers */
-	int fd;		 /* body, -1: none */
+	int fd;          /* body, -1: none */
 	bool include, async;
 };
 
@@ -65,8 +65,7 @@ static int option_take(struct invocation *inv, int option, const char *value)
 		if (inv->fd >= 0)
 			close(inv->fd);
 		inv->fd = data_open(value);
-		return inv->fd >= 0 ? 0 :
-				      leat_error("cannot open %s: %s", value, strerror(errno));
+		return inv->fd >= 0 ? 0 : leat_error("cannot open %s: %s", value, strerror(errno));
 	case 'X':
 		json_object_set_new(inv->request, "method", json_string(value));
 		return 0;
@@ -123,10 +122,9 @@ static int invoke(struct invocation *inv, const char *name)
 {
 	int fds[CHANNEL_FDS_MAX], code;
 	unsigned nr = 0;
-	json_t *answer =
-		gateway_ask(json_pack("{s:s, s:s, s:O, s:b}", "op", "invoke", "name", name,
-				      "request", inv->request, "async", inv->async),
-			    inv->fd, fds, &nr);
+	json_t *answer = gateway_ask(json_pack("{s:s, s:s, s:O, s:b}", "op", "invoke", "name", name,
+					       "request", inv->request, "async", inv->async),
+				     inv->fd, fds, &nr);
 
 	if (answer == NULL)
 		return EXIT_LEAT;
@@ -145,14 +143,11 @@ static int invoke(struct invocation *inv, const char *name)
 
 int cmd_invoke(int argc, char **argv)
 {
-	static const struct option options[] = {{"data", required_argument, NULL, 'd'},
-						{"method", required_argument, NULL, 'X'},
-						{"header", required_argument, NULL, 'H'},
-						{"path", required_argument, NULL, 'p'},
-						{"include", no_argument, NULL, 'i'},
-						{"async", no_argument, NULL, 'a'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"data", required_argument, NULL, 'd'},   {"method", required_argument, NULL, 'X'},
+		{"header", required_argument, NULL, 'H'}, {"path", required_argument, NULL, 'p'},
+		{"include", no_argument, NULL, 'i'},      {"async", no_argument, NULL, 'a'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
 	struct invocation inv = {.request = json_pack("{s:[]}", "headers"), .fd = -1};
 	int c, code = 0;
 
