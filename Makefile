@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 
-.PHONY: all build check check-full demo asan tsan fuzz bench fmt tidy install deps clean
+.PHONY: all build check check-full demo demo-functions asan tsan fuzz bench fmt tidy install deps clean
 
 all: build
 
@@ -22,6 +22,9 @@ check-full: build
 
 demo: build
 	@scripts/demo.sh $(BUILD)
+
+demo-functions: build
+	@scripts/demo-functions.sh $(BUILD)
 
 # AddressSanitizer and UBSan on everything that runs as a plain process; the image stays as it is.
 asan: deps

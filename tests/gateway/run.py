@@ -340,6 +340,10 @@ def metrics_are_prometheus():
                  'gateway_service_count{function_name="hello"} 1',
                  'gateway_function_cold_start_seconds_count{function_name="hello",phase="boot"}'):
         t.true(name in text, name)
+    with open(os.path.join(t.ROOT, 'docs', 'grafana.json'), encoding='utf-8') as f:
+        shown = set(re.findall(r'gateway_\w+', f.read()))
+    for name in shown:
+        t.true('\n' + name + '{' in text, 'the dashboard shows what is there: ' + name)
     t.need('promtool')
     p = t.execute(['promtool', 'check', 'metrics'], stdin=r.body)
     # gateway_service_count is OpenFaaS' name: promtool dislikes its ending, and nothing else
