@@ -80,18 +80,23 @@ ThreadingHTTPServer.request_queue_size = 128
 ThreadingHTTPServer(('0.0.0.0', int(os.environ['PORT'])), H).serve_forever()
 '''
 
-BOOTSTRAP = r'''#!/bin/sh
-api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime
-while true; do
-    event=$(curl -sS -D /tmp/head "$api/invocation/next") || exit 1
-    id=$(tr -d '\r' </tmp/head | sed -n 's/^lambda-runtime-aws-request-id: //Ip')
-    case $event in
-    *fail*) curl -sS -o /dev/null "$api/invocation/$id/error" \
-        -d '{"errorMessage":"as asked","errorType":"Asked"}' ;;
-    *exit*) exit 7 ;;
-    *) curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\"echo\":$event}" ;;
-    esac
-done
+# A Lambda runtime, in one process.
+BOOTSTRAP = r'''#!/usr/bin/python3
+import http.client, os
+api = http.client.HTTPConnection(os.environ['AWS_LAMBDA_RUNTIME_API'])
+base = '/2018-06-01/runtime/invocation/'
+def ask(method, path, body=None):
+    api.request(method, base + path, body)
+    answer = api.getresponse()
+    return answer.headers['lambda-runtime-aws-request-id'], answer.read()
+while True:
+    id, event = ask('GET', 'next')
+    if b'exit' in event:
+        os._exit(7)
+    elif b'fail' in event:
+        ask('POST', id + '/error', '{"errorMessage":"as asked","errorType":"Asked"}')
+    else:
+        ask('POST', id + '/response', b'{"echo":' + event + b'}')
 '''
 
 
