@@ -143,11 +143,21 @@ static struct nlmsghdr *addr_begin(const struct dump *dump, const struct net_if 
 	body->ifa_family = (uint8_t)family;
 	body->ifa_prefixlen = (uint8_t)prefix_bits;
 	body->ifa_flags = IFA_F_PERMANENT;
-	body->ifa_scope = info->index == 1   ? RT_SCOPE_HOST :
-			  family == AF_INET6 ? RT_SCOPE_LINK :
-					       RT_SCOPE_UNIVERSE;
+	body->ifa_scope = info->index == 1 ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
 	body->ifa_index = info->index;
 	return header;
+}
+
+static void dump_addr6(const struct dump *dump, const struct net_if *info,
+		       const struct in6_addr *ip, unsigned prefix_bits, unsigned scope)
+{
+	struct nlmsghdr *header = addr_begin(dump, info, AF_INET6, prefix_bits);
+
+	if (header == NULL)
+		return;
+	((struct ifaddrmsg *)NLMSG_DATA(header))->ifa_scope = (uint8_t)scope;
+	attribute(dump->reply, header, IFA_ADDRESS, ip, 16);
+	message_end(dump->reply, header);
 }
 
 static void dump_addr(const struct dump *dump, const struct net_if *info)
@@ -166,11 +176,14 @@ static void dump_addr(const struct dump *dump, const struct net_if *info)
 		attribute(dump->reply, header, IFA_LABEL, info->name, strlen(info->name) + 1);
 		message_end(dump->reply, header);
 	}
-	if (dump->family != AF_INET && info->prefix6_bits != 0 &&
-	    (header = addr_begin(dump, info, AF_INET6, info->prefix6_bits)) != NULL) {
-		attribute(dump->reply, header, IFA_ADDRESS, &info->ip6, 16);
-		message_end(dump->reply, header);
-	}
+	if (dump->family == AF_INET)
+		return;
+	if (info->prefix6_global_bits != 0)
+		dump_addr6(dump, info, &info->ip6_global, info->prefix6_global_bits,
+			   RT_SCOPE_UNIVERSE);
+	if (info->prefix6_bits != 0)
+		dump_addr6(dump, info, &info->ip6, info->prefix6_bits,
+			   info->index == 1 ? RT_SCOPE_HOST : RT_SCOPE_LINK);
 }
 
 static void dump_route(const struct dump *dump, uint32_t dst, unsigned dst_bits, uint32_t gateway,
@@ -200,13 +213,51 @@ static void dump_route(const struct dump *dump, uint32_t dst, unsigned dst_bits,
 	message_end(dump->reply, header);
 }
 
+/* What is on the link: the prefix of one of our addresses. */
+static void dump_route6(const struct dump *dump, const struct in6_addr *ip, unsigned bits)
+{
+	struct nlmsghdr *header = message_begin(dump->reply, dump->request, dump->pid, RTM_NEWROUTE,
+						sizeof(struct rtmsg));
+	struct in6_addr prefix = *ip;
+	struct rtmsg *body;
+
+	if (header == NULL)
+		return;
+	for (unsigned i = bits; i < 128; i++)
+		prefix.s6_addr[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+	body = NLMSG_DATA(header);
+	body->rtm_family = AF_INET6;
+	body->rtm_dst_len = (uint8_t)bits;
+	body->rtm_table = RT_TABLE_MAIN;
+	body->rtm_protocol = RTPROT_KERNEL;
+	body->rtm_scope = RT_SCOPE_UNIVERSE;
+	body->rtm_type = RTN_UNICAST;
+	attribute_u32(dump->reply, header, RTA_TABLE, RT_TABLE_MAIN);
+	attribute(dump->reply, header, RTA_DST, &prefix, 16);
+	attribute_u32(dump->reply, header, RTA_PRIORITY, 256);
+	attribute_u32(dump->reply, header, RTA_OIF, 2);
+	message_end(dump->reply, header);
+}
+
+static void dump_routes6(const struct dump *dump, const struct net_if *info)
+{
+	if (info->prefix6_global_bits != 0)
+		dump_route6(dump, &info->ip6_global, info->prefix6_global_bits);
+	if (info->prefix6_bits != 0)
+		dump_route6(dump, &info->ip6, info->prefix6_bits);
+}
+
 static void dump_routes(const struct dump *dump)
 {
 	uint32_t gateway = net_gateway(instance()->net).s_addr;
 	struct net_if info;
 	uint32_t mask;
 
-	if (dump->family == AF_INET6 || net_if_get(instance()->net, 2, &info) != 0)
+	if (net_if_get(instance()->net, 2, &info) != 0)
+		return;
+	if (dump->family != AF_INET)
+		dump_routes6(dump, &info);
+	if (dump->family == AF_INET6)
 		return;
 	mask = info.prefix_bits == 0 ? 0 : __builtin_bswap32(~0u << (32 - info.prefix_bits));
 	if (gateway != 0)

@@ -76,6 +76,11 @@ uint64_t net_env_now_ns(void)
 	return clock_monotonic_ns();
 }
 
+uint64_t net_env_realtime_ns(void)
+{
+	return clock_realtime_ns();
+}
+
 void net_env_random(void *dst, size_t bytes)
 {
 	random_bytes(dst, bytes);
@@ -234,6 +239,8 @@ int net_glue_init(void)
 		config.prefix_bits = (uint8_t)dev->prefix_len;
 		config.mtu = dev->mtu;
 		memcpy(config.mac, dev->mac, sizeof(config.mac));
+		memcpy(&config.ip6, dev->ipv6, sizeof(config.ip6));
+		config.prefix6_bits = (uint8_t)dev->prefix6_len;
 	}
 	return net_init(&config, &instance()->net);
 }
@@ -308,10 +315,25 @@ int inet_socket(int family, int type, int protocol, unsigned file_flags, struct 
 	return rc;
 }
 
+/* SO_LINGER with a time: close(2) waits, exit does not. */
+static void inet_linger(struct inet_sock *is)
+{
+	unsigned seconds = net_linger_seconds(is->sock);
+	uint64_t deadline_ns;
+
+	if (seconds == 0 || current() == NULL || current()->process->exiting)
+		return;
+	deadline_ns = clock_monotonic_ns() + seconds * 1000000000ull;
+	net_shutdown(is->sock, SHUT_RDWR);
+	while (net_lingering(is->sock) && inet_wait(is, POLLOUT, deadline_ns) == 0)
+		;
+}
+
 static void inet_release(struct file *file)
 {
 	struct inet_sock *is = inet_of(file);
 
+	inet_linger(is);
 	net_close(is->sock);
 	arena_free(is);
 	glue_done();

@@ -3,6 +3,7 @@
  */
 #include "net/dgram.h"
 
+#include <netinet/udp.h>
 #include <poll.h>
 
 #include "net/env.h"
@@ -21,6 +22,7 @@ struct net_sock *dgram_create(struct net *net, uint8_t family, uint8_t type, uin
 	ds->s.sndbuf = DGRAM_BUF_DEFAULT;
 	ds->s.rcvlowat = 1;
 	ds->s.mcast_ttl = 1;
+	ds->s.pmtu_discover = IP_PMTUDISC_WANT;
 	ds->s.mcast_loop = true;
 	list_init(&ds->s.wait);
 	list_init(&ds->raw_link);
@@ -56,6 +58,7 @@ void dgram_destroy(struct net_sock *sock)
 
 	while (ds->head != NULL)
 		dgram_free(net, dgram_pop(ds));
+	dgram_errors_free(ds);
 	port_unbind(sock);
 	list_del(&sock->wait);
 	list_del(&sock->all);
@@ -107,7 +110,7 @@ uint32_t dgram_next_bytes(const struct net_sock *sock)
 uint32_t dgram_poll_events(const struct net_sock *sock)
 {
 	const struct dgram_sock *ds = dgram_of(sock);
-	uint32_t events = sock->error != 0 ? POLLERR : 0;
+	uint32_t events = sock->error != 0 || ds->errors != NULL ? POLLERR : 0;
 
 	if (sock->shut & SHUT_BIT_RD)
 		events |= POLLIN | POLLRDNORM | POLLRDHUP;
@@ -141,6 +144,8 @@ int dgram_connect(struct net_sock *sock, const union ip_addr *addr, uint16_t por
 	else if (ip_addr_is_any(&to))
 		to = ip_addr_v4(be32(INADDR_LOOPBACK));
 	rc = ip_route(sock->net, &to, &route);
+	if (rc == 0 && !sock_device_ok(sock, route.local))
+		rc = -ENETUNREACH;
 	if (rc == 0 && route.broadcast && !ip_addr_is_multicast(&to) && !sock->broadcast)
 		rc = -EACCES;
 	if (rc == 0)
@@ -207,35 +212,99 @@ struct control_header {
 	int level, type;
 };
 
-/* The source that IP_PKTINFO or IPV6_PKTINFO asks for. 0, -EINVAL for what is not understood. */
-static int control_source(const struct control_header *header, const uint8_t *data,
-			  union ip_addr *ret_src)
+static int control_int(const uint8_t *data, size_t bytes, int least, int most, int *ret_value)
+{
+	if (bytes < sizeof(int))
+		return -EINVAL;
+	__builtin_memcpy(ret_value, data, sizeof(int));
+	return *ret_value < least || *ret_value > most ? -EINVAL : 0;
+}
+
+static int control_ip(const struct control_header *header, const uint8_t *data,
+		      struct dgram_send *send, union ip_addr *ret_src)
 {
 	size_t bytes = header->bytes - sizeof(*header);
+	struct in_pktinfo info;
+	int v, rc;
 
-	if (header->level == IPPROTO_IP && header->type == IP_PKTINFO) {
-		struct in_pktinfo info;
-
+	switch (header->type) {
+	case IP_PKTINFO:
 		if (bytes < sizeof(info))
 			return -EINVAL;
 		__builtin_memcpy(&info, data, sizeof(info));
 		*ret_src = ip_addr_v4(info.ipi_spec_dst.s_addr);
 		return 0;
+	case IP_TTL:
+		rc = control_int(data, bytes, 1, 255, &v);
+		if (rc == 0)
+			send->ttl = (uint8_t)v;
+		return rc;
+	case IP_TOS:
+		/* ip(7): an int, or the byte itself */
+		if (bytes == 1) {
+			send->tos = *data;
+			return 0;
+		}
+		rc = control_int(data, bytes, 0, 255, &v);
+		if (rc == 0)
+			send->tos = (uint8_t)v;
+		return rc;
+	default:
+		return -EINVAL;
 	}
-	if (header->level == IPPROTO_IPV6 && header->type == IPV6_PKTINFO) {
-		struct in6_pktinfo info;
+}
 
+static int control_ip6(const struct control_header *header, const uint8_t *data,
+		       struct dgram_send *send, union ip_addr *ret_src)
+{
+	size_t bytes = header->bytes - sizeof(*header);
+	struct in6_pktinfo info;
+	int v, rc;
+
+	switch (header->type) {
+	case IPV6_PKTINFO:
 		if (bytes < sizeof(info))
 			return -EINVAL;
 		__builtin_memcpy(&info, data, sizeof(info));
+		if (info.ipi6_ifindex > NET_INDEX_ETH)
+			return -ENODEV;
 		*ret_src = ip_addr_v6(&info.ipi6_addr);
 		return 0;
+	case IPV6_HOPLIMIT:
+		rc = control_int(data, bytes, -1, 255, &v);
+		if (rc == 0 && v >= 0)
+			send->ttl = (uint8_t)v;
+		return rc;
+	case IPV6_TCLASS:
+		rc = control_int(data, bytes, -1, 255, &v);
+		if (rc == 0)
+			send->tos = v < 0 ? 0 : (uint8_t)v;
+		return rc;
+	default:
+		return -EINVAL;
 	}
-	return header->level == SOL_SOCKET ? 0 : -EINVAL;
+}
+
+/* One control message of a send. 0, -EINVAL for what is not understood. */
+static int control_take(const struct net_sock *sock, const struct control_header *header,
+			const uint8_t *data, struct dgram_send *send, union ip_addr *ret_src)
+{
+	if (header->level == IPPROTO_IP)
+		return control_ip(header, data, send, ret_src);
+	if (header->level == IPPROTO_IPV6 && sock->family == AF_INET6)
+		return control_ip6(header, data, send, ret_src);
+	if (header->level == IPPROTO_UDP && header->type == UDP_SEGMENT &&
+	    sock->protocol == PROTO_UDP &&
+	    header->bytes == sizeof(*header) + sizeof(send->segment_bytes)) {
+		__builtin_memcpy(&send->segment_bytes, data, sizeof(send->segment_bytes));
+		return 0;
+	}
+	return -EINVAL;
 }
 
 /* Walks the control messages of a send; *ret_src is left alone if none names a source. */
-static int control_parse(const struct net_msg *msg, union ip_addr *ret_src)
+static int control_parse(const struct net_sock *sock, const struct net_msg *msg,
+			 struct dgram_send *send, union ip_addr *ret_src)
 {
 	const uint8_t *at = msg->control;
 	size_t left = msg->control != NULL ? msg->control_bytes : 0;
@@ -248,7 +317,7 @@ static int control_parse(const struct net_msg *msg, union ip_addr *ret_src)
 		__builtin_memcpy(&header, at, sizeof(header));
 		if (header.bytes < sizeof(header) || header.bytes > left)
 			return -EINVAL;
-		rc = control_source(&header, at + sizeof(header), ret_src);
+		rc = control_take(sock, &header, at + sizeof(header), send, ret_src);
 		if (rc != 0)
 			return rc;
 		step = min_size((header.bytes + 7) & ~7ul, left);
@@ -263,7 +332,7 @@ static int send_source(const struct net_sock *sock, const struct net_msg *msg,
 		       struct dgram_send *send)
 {
 	union ip_addr src = ip_addr_any6();
-	int rc = control_parse(msg, &src);
+	int rc = control_parse(sock, msg, send, &src);
 
 	if (rc != 0 || ip_addr_is_any(&src))
 		return rc;
@@ -297,9 +366,14 @@ static int send_addresses(struct net_sock *sock, const struct net_msg *msg, stru
 	rc = ip_route(sock->net, &send->dst, &send->route);
 	if (rc != 0)
 		return rc;
+	if (!sock_device_ok(sock, send->route.local))
+		return -ENETUNREACH;
 	if (send->route.broadcast && !ip_addr_is_multicast(&send->dst) && !sock->broadcast)
 		return -EACCES;
 	send->src = ip_addr_is_any(&sock->local) ? send->route.src : sock->local;
+	send->ttl = ip_addr_is_multicast(&send->dst) ? sock->mcast_ttl : sock->ttl;
+	send->tos = sock->tos;
+	send->segment_bytes = sock->segment_bytes;
 	rc = send_source(sock, msg, send);
 	if (rc != 0)
 		return rc;
@@ -366,6 +440,8 @@ ssize_t dgram_sendmsg(struct net_sock *sock, const struct net_msg *msg, int flag
 	if (rc == 0)
 		rc = sock->protocol == PROTO_UDP ? udp_transmit(dgram_of(sock), &send) :
 						   raw_transmit(dgram_of(sock), &send);
+	if (rc == -EMSGSIZE)
+		dgram_too_big(dgram_of(sock), &send);
 	frag_list_free(&net->pool, &send.l4);
 	if (rc == -ENOBUFS)
 		rc = -EAGAIN;
@@ -376,8 +452,8 @@ ssize_t dgram_sendmsg(struct net_sock *sock, const struct net_msg *msg, int flag
 
 /* ---- receive ---- */
 
-static void control_put(struct net_msg *msg, size_t room, int level, int type, const void *data,
-			size_t bytes)
+void dgram_control_put(struct net_msg *msg, size_t room, int level, int type, const void *data,
+		       size_t bytes)
 {
 	struct control_header header = {.bytes = sizeof(header) + bytes,
 					.level = level,
@@ -394,6 +470,24 @@ static void control_put(struct net_msg *msg, size_t room, int level, int type, c
 	msg->control_bytes += min_size(aligned, room - msg->control_bytes);
 }
 
+/* When it arrived, on the clock of the wall. */
+static void control_time(const struct net_sock *sock, const struct dgram *d, struct net_msg *msg,
+			 size_t room)
+{
+	uint64_t at_ns = net_env_realtime_ns() - (net_env_now_ns() - d->when_ns);
+	struct {
+		int64_t seconds, fraction;
+	} at = {.seconds = (int64_t)(at_ns / NSEC_PER_SEC),
+		.fraction = (int64_t)(at_ns % NSEC_PER_SEC)};
+
+	if (!sock->timestamps)
+		return;
+	if (!sock->timestamps_ns)
+		at.fraction /= 1000;
+	dgram_control_put(msg, room, SOL_SOCKET,
+			  sock->timestamps_ns ? SO_TIMESTAMPNS : SO_TIMESTAMP, &at, sizeof(at));
+}
+
 static void control_pktinfo(const struct net_sock *sock, const struct dgram *d, struct net_msg *msg,
 			    size_t room)
 {
@@ -404,37 +498,40 @@ static void control_pktinfo(const struct net_sock *sock, const struct dgram *d, 
 
 		info.ipi_addr.s_addr = ip_addr_to_v4(&d->dst);
 		info.ipi_spec_dst = info.ipi_addr;
-		control_put(msg, room, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+		dgram_control_put(msg, room, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	}
 	if (sock->pktinfo6) {
 		struct in6_pktinfo info = {.ipi6_ifindex = (unsigned int)index};
 
 		__builtin_memcpy(&info.ipi6_addr, d->dst.bytes, 16);
-		control_put(msg, room, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+		dgram_control_put(msg, room, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	}
 }
 
 static void control_fill(const struct net_sock *sock, const struct dgram *d, struct net_msg *msg)
 {
 	size_t room = msg->control_bytes;
-	int ttl = d->ttl;
+	int ttl = d->ttl, class = d->tos;
 
 	msg->control_bytes = 0;
 	if (msg->control == NULL)
 		return;
+	control_time(sock, d, msg, room);
 	control_pktinfo(sock, d, msg, room);
 	if (sock->recv_ttl && ip_addr_is_v4(&d->dst))
-		control_put(msg, room, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+		dgram_control_put(msg, room, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
 	if (sock->recv_tos && ip_addr_is_v4(&d->dst))
-		control_put(msg, room, IPPROTO_IP, IP_TOS, &d->tos, 1);
+		dgram_control_put(msg, room, IPPROTO_IP, IP_TOS, &d->tos, 1);
 	if (sock->recv_hops6 && !ip_addr_is_v4(&d->dst))
-		control_put(msg, room, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
+		dgram_control_put(msg, room, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
+	if (sock->recv_class6 && !ip_addr_is_v4(&d->dst))
+		dgram_control_put(msg, room, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
 }
 
-/* Copies the datagram out. Bytes copied or -EFAULT. */
-static ssize_t recv_copy(const struct net *net, const struct dgram *d, const struct net_msg *msg)
+ssize_t dgram_copy_out(const struct net *net, const struct frag_list *data,
+		       const struct net_msg *msg)
 {
-	const struct frag *f = d->data.head;
+	const struct frag *f = data->head;
 	uint32_t offset = 0;
 	ssize_t done = 0;
 
@@ -476,7 +573,7 @@ ssize_t dgram_recvmsg(struct net_sock *sock, struct net_msg *msg, int flags)
 		msg->control_bytes = 0;
 		return sock->shut & SHUT_BIT_RD ? 0 : -EAGAIN;
 	}
-	done = recv_copy(net, d, msg);
+	done = dgram_copy_out(net, &d->data, msg);
 	if (msg->addr != NULL)
 		sock_name_out(sock, &d->src, d->sport, msg->addr, &msg->addr_bytes);
 	control_fill(sock, d, msg);

@@ -19,6 +19,9 @@ void net_env_free(void *ptr, size_t bytes);
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t net_env_now_ns(void);
 
+/* CLOCK_REALTIME in nanoseconds. */
+uint64_t net_env_realtime_ns(void);
+
 void net_env_random(void *dst, size_t bytes);
 
 /* Copies from and to the program's memory: 0 or -EFAULT. */

@@ -18,6 +18,8 @@
 #define ICMP6_NS 135u
 #define ICMP6_NA 136u
 #define ND_BYTES 32u /* NS or NA with one link-layer option */
+#define ND_SOLICITED 0x40000000u
+#define ND_OVERRIDE 0x20000000u
 
 #define ICMP_QUOTE_BYTES 512u
 #define ICMP_ERROR_INTERVAL_NS NSEC_PER_MSEC
@@ -99,8 +101,11 @@ void icmp_send_error(struct net *net, const struct ip_info *info, const struct p
 /* ---- errors that come in ---- */
 
 static void icmp_error_dispatch(struct net *net, const struct wire_quote *quote,
-				struct icmp_error *error)
+				const struct ip_info *info, struct icmp_error *error)
 {
+	error->offender = info->src;
+	error->quote = quote->l4;
+	error->quote_bytes = quote->l4_bytes;
 	error->src = quote->src;
 	error->dst = quote->dst;
 	error->sport = quote->sport;
@@ -113,9 +118,12 @@ static void icmp_error_dispatch(struct net *net, const struct wire_quote *quote,
 		tcp_error(net, error);
 	else if (quote->protocol == PROTO_UDP)
 		udp_error(net, error);
+	else if (!list_empty(&net->raws))
+		raw_error(net, error);
 }
 
-static void icmp_error_input(struct net *net, const uint8_t *data, size_t bytes)
+static void icmp_error_input(struct net *net, const uint8_t *data, size_t bytes,
+			     const struct ip_info *info)
 {
 	/* by code of "unreachable"; Linux's icmp_err_convert */
 	static const struct {
@@ -153,7 +161,7 @@ static void icmp_error_input(struct net *net, const uint8_t *data, size_t bytes)
 	default:
 		return;
 	}
-	icmp_error_dispatch(net, &quote, &error);
+	icmp_error_dispatch(net, &quote, info, &error);
 }
 
 static void icmp_echo_answer(struct net *net, struct pkt *pkt, const struct ip_info *info,
@@ -183,13 +191,13 @@ void icmp_input(struct net *net, struct pkt *pkt, const struct ip_info *info)
 	if (data[0] == ICMP_ECHO && data[1] == 0)
 		icmp_echo_answer(net, pkt, info, ICMP_ECHO_REPLY);
 	else
-		icmp_error_input(net, data, head->bytes);
+		icmp_error_input(net, data, head->bytes, info);
 }
 
 /* ---- ICMPv6 ---- */
 
-static void nd_send(struct net *net, const union ip_addr *dst, uint8_t type, uint32_t flags,
-		    const union ip_addr *target)
+static void nd_send(struct net *net, const union ip_addr *src, const union ip_addr *dst,
+		    uint8_t type, uint32_t flags, const union ip_addr *target)
 {
 	uint8_t bytes[ND_BYTES] = {type};
 	struct frag_list l4 = {0};
@@ -201,7 +209,7 @@ static void nd_send(struct net *net, const union ip_addr *dst, uint8_t type, uin
 	bytes[25] = 1;
 	__builtin_memcpy(bytes + 26, net->mac, 6);
 	if (frag_list_append(&net->pool, &l4, 0, bytes, sizeof(bytes)) == 0)
-		icmp_send(net, &net->ip6, dst, &l4, 255);
+		icmp_send(net, src, dst, &l4, 255);
 	frag_list_free(&net->pool, &l4);
 }
 
@@ -210,9 +218,8 @@ void icmp6_send_ns(struct net *net, const union ip_addr *target, const uint8_t *
 	union ip_addr group = {.bytes = {0xff, 2, [11] = 1, [12] = 0xff}};
 
 	__builtin_memcpy(group.bytes + 13, target->bytes + 13, 3);
-	/* a known neighbour is asked the same way: the multicast reaches it too */
-	(void)mac;
-	nd_send(net, &group, ICMP6_NS, 0, target);
+	/* RFC 4861 7.3.3: a neighbour whose MAC is known is asked alone */
+	nd_send(net, ip_source(net, target), mac != NULL ? target : &group, ICMP6_NS, 0, target);
 }
 
 /* The link-layer address in option `type` of a neighbour message, or NULL. */
@@ -232,6 +239,22 @@ static const uint8_t *nd_option(const uint8_t *data, size_t bytes, uint8_t type)
 	return NULL;
 }
 
+/* Somebody asks for our address; from :: it is somebody who wants it (RFC 4862 5.4.3). */
+static void nd_solicited(struct net *net, const uint8_t *mac, const union ip_addr *target,
+			 const struct ip_info *info)
+{
+	const union ip_addr all_nodes = {.bytes = {0xff, 2, [15] = 1}};
+
+	if (ip_addr_is_any6(&info->src)) {
+		if (mac == NULL && ip_addr_is_multicast(&info->dst))
+			nd_send(net, target, &all_nodes, ICMP6_NA, ND_OVERRIDE, target);
+		return;
+	}
+	if (mac != NULL)
+		neigh_learn(net, &info->src, mac, true);
+	nd_send(net, target, &info->src, ICMP6_NA, ND_SOLICITED | ND_OVERRIDE, target);
+}
+
 /* RFC 4861 7.2.3 - 7.2.5. */
 static void nd_input(struct net *net, const uint8_t *data, size_t bytes, const struct ip_info *info)
 {
@@ -241,21 +264,24 @@ static void nd_input(struct net *net, const uint8_t *data, size_t bytes, const s
 	if (bytes < 24 || info->ttl != 255 || data[1] != 0)
 		return;
 	target = ip_addr_v6(data + 8);
-	if (data[0] == ICMP6_NS && ip_addr_equal(&target, &net->ip6)) {
-		mac = nd_option(data, bytes, 1);
-		if (ip_addr_is_any6(&info->src))
-			return;
-		if (mac != NULL)
-			neigh_learn(net, &info->src, mac, true);
-		nd_send(net, &info->src, ICMP6_NA, 0x60000000u, &target);
+	if (ip_addr_is_multicast(&target) || ip_addr_is_any6(&target))
+		return;
+	if (data[0] == ICMP6_NS && ip_is_local(net, &target)) {
+		nd_solicited(net, nd_option(data, bytes, 1), &target, info);
 	} else if (data[0] == ICMP6_NA) {
 		mac = nd_option(data, bytes, 2);
-		if (mac != NULL && !ip_addr_equal(&target, &net->ip6))
-			neigh_learn(net, &target, mac, false);
+		/* 7.1.2: an answer to many is none to a question */
+		if (ip_addr_is_multicast(&info->dst) && (data[4] & NEIGH_FLAG_SOLICITED))
+			return;
+		if (ip_is_local(net, &target))
+			net->stats.addr_conflicts++; /* who hands out addresses has erred */
+		else
+			neigh_advertised(net, &target, mac, data[4]);
 	}
 }
 
-static void icmp6_error_input(struct net *net, const uint8_t *data, size_t bytes)
+static void icmp6_error_input(struct net *net, const uint8_t *data, size_t bytes,
+			      const struct ip_info *info)
 {
 	static const uint8_t unreachable[] = {ENETUNREACH,  EACCES, EHOSTUNREACH, EHOSTUNREACH,
 					      ECONNREFUSED, EACCES, EACCES};
@@ -283,7 +309,7 @@ static void icmp6_error_input(struct net *net, const uint8_t *data, size_t bytes
 		error.error = EHOSTUNREACH;
 		break;
 	}
-	icmp_error_dispatch(net, &quote, &error);
+	icmp_error_dispatch(net, &quote, info, &error);
 }
 
 void icmp6_input(struct net *net, struct pkt *pkt, const struct ip_info *info)
@@ -308,5 +334,5 @@ void icmp6_input(struct net *net, struct pkt *pkt, const struct ip_info *info)
 	else if (data[0] == ICMP6_NS || data[0] == ICMP6_NA)
 		nd_input(net, data, head->bytes, info);
 	else if (data[0] < 128)
-		icmp6_error_input(net, data, head->bytes);
+		icmp6_error_input(net, data, head->bytes, info);
 }

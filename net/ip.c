@@ -8,7 +8,8 @@ bool ip_is_local(const struct net *net, const union ip_addr *addr)
 {
 	if (ip_addr_is_loopback(addr))
 		return true;
-	return ip_addr_equal(addr, &net->ip) || ip_addr_equal(addr, &net->ip6);
+	return ip_addr_equal(addr, &net->ip) || ip_addr_equal(addr, &net->ip6) ||
+	       (ip_addr_equal(addr, &net->ip6_global) && !ip_addr_is_any6(addr));
 }
 
 bool ip_is_broadcast(const struct net *net, const union ip_addr *addr)
@@ -40,10 +41,35 @@ static void route_multicast(const struct net *net, const union ip_addr *dst, str
 	}
 }
 
+/* The address is in the prefix of our global one. */
+static bool ip6_on_link(const struct net *net, const union ip_addr *dst)
+{
+	unsigned int bits = net->prefix6_bits;
+
+	if (ip_addr_is_any6(&net->ip6_global))
+		return false;
+	for (unsigned int i = 0; i < bits / 8; i++)
+		if (dst->bytes[i] != net->ip6_global.bytes[i])
+			return false;
+	return bits % 8 == 0 ||
+	       ((dst->bytes[bits / 8] ^ net->ip6_global.bytes[bits / 8]) >> (8 - bits % 8)) == 0;
+}
+
+const union ip_addr *ip_source(const struct net *net, const union ip_addr *dst)
+{
+	if (ip_addr_is_v4(dst))
+		return &net->ip;
+	/* RFC 6724 5, rule 2: of the same scope; a group has its own (RFC 4291 2.7) */
+	if (ip_addr_is_any6(&net->ip6_global) || ip_addr_is_linklocal6(dst) ||
+	    (dst->bytes[0] == 0xff && (dst->bytes[1] & 0xf) <= 2))
+		return &net->ip6;
+	return &net->ip6_global;
+}
+
 const union ip_addr *ip_next_hop(const struct net *net, const union ip_addr *dst)
 {
 	if (!ip_addr_is_v4(dst))
-		return ip_addr_is_linklocal6(dst) ? dst : NULL;
+		return ip_addr_is_linklocal6(dst) || ip6_on_link(net, dst) ? dst : NULL;
 	if (((ip_addr_to_v4(dst) ^ ip_addr_to_v4(&net->ip)) & net->netmask_be) == 0)
 		return dst;
 	return ip_addr_is_any(&net->gateway) ? NULL : &net->gateway;
@@ -51,7 +77,7 @@ const union ip_addr *ip_next_hop(const struct net *net, const union ip_addr *dst
 
 int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 {
-	struct route route = {.mtu = net->mtu};
+	struct route route = {.mtu = ip_pmtu(net, dst)};
 	const union ip_addr *hop;
 
 	if (ip_is_local(net, dst)) {
@@ -67,7 +93,7 @@ int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 	}
 	if (net->dev.regs == NULL)
 		return -ENETUNREACH;
-	route.src = ip_addr_is_v4(dst) ? net->ip : net->ip6;
+	route.src = *ip_source(net, dst);
 	if (ip_addr_is_multicast(dst) || ip_is_broadcast(net, dst)) {
 		route_multicast(net, dst, &route);
 		*ret_route = route;
@@ -79,6 +105,38 @@ int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 	route.neigh = neigh_get(net, hop);
 	*ret_route = route;
 	return 0;
+}
+
+/* ---- path MTU ---- */
+
+#define PMTU_NS (600 * NSEC_PER_SEC)
+#define PMTU_LEAST4 552u /* Linux's ip_rt_min_pmtu: nobody honest says less */
+#define PMTU_LEAST6 1280u
+
+static struct pmtu *pmtu_slot(const struct net *net, const union ip_addr *dst)
+{
+	const struct pmtu *slot = &net->pmtus[net_hash(net, dst, dst, 0) % NET_PMTUS];
+
+	return (struct pmtu *)(uintptr_t)slot;
+}
+
+uint32_t ip_pmtu(const struct net *net, const union ip_addr *dst)
+{
+	const struct pmtu *p = pmtu_slot(net, dst);
+
+	if (p->mtu == 0 || p->expires_ns <= net->now_ns || !ip_addr_equal(&p->dst, dst))
+		return net->mtu;
+	return min_u32(p->mtu, net->mtu);
+}
+
+void ip_pmtu_learn(struct net *net, const union ip_addr *dst, uint32_t mtu)
+{
+	struct pmtu *p = pmtu_slot(net, dst);
+
+	mtu = max_u32(mtu, ip_addr_is_v4(dst) ? PMTU_LEAST4 : PMTU_LEAST6);
+	if (mtu >= ip_pmtu(net, dst))
+		return;
+	*p = (struct pmtu){.dst = *dst, .mtu = mtu, .expires_ns = net->now_ns + PMTU_NS};
 }
 
 /* ---- output ---- */
@@ -191,6 +249,7 @@ static int ip_send_piece(struct net *net, const struct ip_out *whole, const stru
 	uint8_t *at;
 
 	ip.l4_bytes = bytes + inline_bytes;
+	ip.dont_fragment = false;
 	if (v4) {
 		ip.frag = (uint16_t)(offset / 8 | (more ? IP4_FLAG_MF : 0));
 		ip.id = (uint16_t)id;
@@ -218,7 +277,7 @@ int ip_send_list(struct net *net, const struct ip_out *ip, const struct frag_lis
 
 	if (l4->bytes <= room)
 		return ip_send_whole(net, ip, l4);
-	if (ip->dont_fragment)
+	if (ip->must_fit)
 		return -EMSGSIZE;
 	if (!ip_addr_is_v4(ip->dst))
 		room -= 8;

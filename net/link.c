@@ -283,6 +283,24 @@ void neigh_learn(struct net *net, const union ip_addr *addr, const uint8_t mac[6
 	neigh_send_pending(net, neigh);
 }
 
+void neigh_advertised(struct net *net, const union ip_addr *addr, const uint8_t *mac, uint8_t flags)
+{
+	struct neigh *neigh = neigh_find(net, addr);
+	bool other;
+
+	if (neigh == NULL || (neigh->state != NEIGH_KNOWN && mac == NULL))
+		return;
+	other = neigh->state == NEIGH_KNOWN && mac != NULL && memcmp(neigh->mac, mac, 6) != 0;
+	if (other && !(flags & NEIGH_FLAG_OVERRIDE)) {
+		/* it may have moved: asked before it is used again for long */
+		neigh->confirmed_ns = net->now_ns - NEIGH_STALE_NS - 1;
+		return;
+	}
+	neigh_learn(net, addr, mac != NULL ? mac : neigh->mac, false);
+	if (!(flags & NEIGH_FLAG_SOLICITED))
+		neigh->confirmed_ns = net->now_ns - NEIGH_STALE_NS - 1;
+}
+
 /* Asks again for those that did not answer, and gives up after some. */
 static void neigh_timer_fire(struct net *net, struct net_timer *timer)
 {

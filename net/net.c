@@ -99,8 +99,12 @@ static void net_config_take(struct net *net, const struct net_config *config)
 	net->mtu = config->mtu >= 576 ? config->mtu : 1500;
 	net->loopback = config->loopback;
 	net->ip6 = ip_addr_any6();
-	if (config->dev != NULL)
-		net->ip6 = mac_to_linklocal(config->mac);
+	net->ip6_global = ip_addr_any6();
+	if (config->dev == NULL)
+		return;
+	net->ip6 = mac_to_linklocal(config->mac);
+	net->ip6_global = ip_addr_v6(&config->ip6);
+	net->prefix6_bits = config->prefix6_bits > 128 ? 128 : config->prefix6_bits;
 }
 
 static int net_tables_init(struct net *net)
@@ -288,6 +292,9 @@ int net_if_get(const struct net *net, unsigned int index, struct net_if *ret_if)
 	ret_if->prefix_bits = net->prefix_bits;
 	__builtin_memcpy(&ret_if->ip6, net->ip6.bytes, 16);
 	ret_if->prefix6_bits = 64;
+	__builtin_memcpy(&ret_if->ip6_global, net->ip6_global.bytes, 16);
+	if (!ip_addr_is_any6(&net->ip6_global))
+		ret_if->prefix6_global_bits = net->prefix6_bits;
 	ret_if->rx_packets = net->stats.rx_packets;
 	ret_if->rx_bytes = net->stats.rx_bytes;
 	ret_if->tx_packets = net->stats.tx_packets;

@@ -28,6 +28,8 @@ struct net_config {
 	struct in_addr ip;      /* network byte order; 0.0.0.0 without an interface */
 	uint8_t prefix_bits;    /* e.g. 16 */
 	struct in_addr gateway; /* 0.0.0.0: none */
+	struct in6_addr ip6;    /* global; :: for link-local only */
+	uint8_t prefix6_bits;
 	uint8_t mac[6];
 	uint16_t mtu;  /* e.g. 1500 */
 	bool loopback; /* bring lo up */
@@ -87,6 +89,13 @@ void net_sock_set_owner(struct net_sock *sock, void *owner);
 /* The owner is gone: no events any more; TCP goes on to send and close what is under way. */
 void net_close(struct net_sock *sock);
 
+/*
+ * SO_LINGER: for how many seconds close() shall wait for what was sent to arrive (0: not at all),
+ * and whether there is still something to wait for after net_shutdown().
+ */
+unsigned int net_linger_seconds(const struct net_sock *sock);
+bool net_lingering(const struct net_sock *sock);
+
 int net_bind(struct net_sock *sock, const struct sockaddr *addr, socklen_t addr_bytes);
 int net_listen(struct net_sock *sock, int backlog);
 
@@ -139,8 +148,10 @@ struct net_if {
 	uint8_t mac[6];
 	struct in_addr ip;
 	uint8_t prefix_bits;
-	struct in6_addr ip6;
+	struct in6_addr ip6;  /* ::1 or the link-local one */
 	uint8_t prefix6_bits; /* 0: no IPv6 address */
+	struct in6_addr ip6_global;
+	uint8_t prefix6_global_bits; /* 0: none */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 };
 
@@ -152,6 +163,7 @@ struct net_stats {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
 	uint64_t rx_malformed, rx_checksum, rx_no_socket, rx_no_memory;
 	uint64_t tx_ring_full;
+	uint64_t addr_conflicts; /* somebody else claims an address of ours */
 	uint64_t tcp_retransmits, tcp_timeouts, tcp_fast_recoveries, tcp_resets_sent;
 	uint64_t tcp_challenge_acks, tcp_accept_overflows, tcp_paws_drops;
 	uint64_t tcp_cookies_sent, tcp_cookies_accepted, tcp_cookies_failed;

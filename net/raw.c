@@ -9,12 +9,14 @@
 #define ICMP6_ECHO_REPLY 129u
 
 static bool raw_wants(const struct dgram_sock *ds, const struct ip_info *info,
-		      const uint8_t *header)
+		      const uint8_t *header, bool lo)
 {
 	const struct net_sock *s = &ds->s;
 	uint16_t id;
 
 	if (s->protocol != info->protocol || (s->family == AF_INET) != ip_addr_is_v4(&info->dst))
+		return false;
+	if (!sock_device_ok(s, lo))
 		return false;
 	if (!ip_addr_is_any(&s->local) && !ip_addr_equal(&s->local, &info->dst))
 		return false;
@@ -58,7 +60,7 @@ bool raw_input(struct net *net, const struct pkt *pkt, const struct ip_info *inf
 		struct dgram_sock *ds = container_of(node, struct dgram_sock, raw_link);
 		struct frag_list copy = {0};
 
-		if (!raw_wants(ds, info, header))
+		if (!raw_wants(ds, info, header, pkt->loopback))
 			continue;
 		taken = true;
 		if (raw_copy(net, ds, pkt, info, &copy) == 0)
@@ -66,6 +68,21 @@ bool raw_input(struct net *net, const struct pkt *pkt, const struct ip_info *inf
 		frag_list_free(&net->pool, &copy);
 	}
 	return taken;
+}
+
+/* An error about a packet that a raw or ping socket sent. */
+void raw_error(struct net *net, const struct icmp_error *error)
+{
+	for (struct list *node = net->raws.next; node != &net->raws; node = node->next) {
+		struct dgram_sock *ds = container_of(node, struct dgram_sock, raw_link);
+		const struct net_sock *s = &ds->s;
+
+		if (s->protocol != error->protocol ||
+		    (s->type == SOCK_DGRAM && s->lport != error->sport) ||
+		    (s->connected && !ip_addr_equal(&s->remote, &error->dst)))
+			continue;
+		dgram_error_input(ds, error, 0);
+	}
 }
 
 /* Ping sockets send echo requests only; the identifier is the socket's. */
@@ -103,7 +120,8 @@ static int raw_send_local(struct net *net, const struct dgram_sock *ds, struct d
 	struct ip_info info = {.src = send->src,
 			       .dst = send->dst,
 			       .protocol = ds->s.protocol,
-			       .ttl = NET_DEFAULT_TTL};
+			       .ttl = send->ttl != 0 ? send->ttl : NET_DEFAULT_TTL,
+			       .tos = send->tos};
 
 	frag_list_join(&pkt.data, &send->l4);
 	info.l4_offset = (uint16_t)ip_header_bytes(&send->dst);
@@ -121,8 +139,11 @@ int raw_transmit(struct dgram_sock *ds, struct dgram_send *send)
 		.src = &send->src,
 		.dst = &send->dst,
 		.protocol = ds->s.protocol,
-		.ttl = ds->s.ttl,
-		.tos = ds->s.tos,
+		.ttl = send->ttl,
+		.tos = send->tos,
+		.dont_fragment = ds->s.pmtu_discover != IP_PMTUDISC_DONT,
+		.must_fit = ds->s.pmtu_discover == IP_PMTUDISC_DO ||
+			    ds->s.pmtu_discover == IP_PMTUDISC_PROBE,
 		.l4_bytes = send->l4.bytes,
 	};
 	int rc = ds->s.type == SOCK_DGRAM ? ping_header_fill(ds, send) : 0;

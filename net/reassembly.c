@@ -15,6 +15,20 @@ static void reassembly_drop(struct net *net, struct reassembly *r)
 	r->busy = false;
 }
 
+/* RFC 792, RFC 4443 3.3: told if the first fragment has come, which the error quotes. */
+static void reassembly_expire(struct net *net, struct reassembly *r)
+{
+	bool v4 = ip_addr_is_v4(&r->key.dst);
+	struct frag *first = r->frags.head;
+
+	if (first != NULL && first->seq == 0) {
+		struct pkt pkt = {.data = r->frags};
+
+		icmp_send_error(net, &r->key, &pkt, v4 ? 11 : 3, 1, 0);
+	}
+	reassembly_drop(net, r);
+}
+
 static void reassembly_timer_fire(struct net *net, struct net_timer *timer)
 {
 	uint64_t next = UINT64_MAX;
@@ -25,7 +39,7 @@ static void reassembly_timer_fire(struct net *net, struct net_timer *timer)
 		if (!r->busy)
 			continue;
 		if (r->deadline_ns <= net->now_ns)
-			reassembly_drop(net, r);
+			reassembly_expire(net, r);
 		else
 			next = min_u64(next, r->deadline_ns);
 	}

@@ -108,11 +108,21 @@ int sock_name_in(const struct net_sock *sock, const struct sockaddr *addr, sockl
 	/* RFC 2133's shorter address, without the scope, is good too */
 	if (addr_bytes < 24)
 		return -EINVAL;
-	__builtin_memcpy(&in6, addr, 24);
+	in6.sin6_scope_id = 0;
+	__builtin_memcpy(&in6, addr, min_size(addr_bytes, sizeof(in6)));
 	*ret_addr = ip_addr_v6(&in6.sin6_addr);
 	*ret_port = in6.sin6_port;
 	if (sock->v6only && ip_addr_is_v4(ret_addr))
 		return -ENETUNREACH;
+	/* a link-local address means nothing without its link (ipv6(7)) */
+	if (ip_addr_is_linklocal6(ret_addr)) {
+		uint32_t link = in6.sin6_scope_id != 0 ? in6.sin6_scope_id : sock->device;
+
+		if (link == 0)
+			return -EINVAL;
+		if (link != NET_INDEX_ETH)
+			return link == NET_INDEX_LO ? -ENETUNREACH : -ENODEV;
+	}
 	return 0;
 }
 
@@ -203,6 +213,23 @@ void net_close(struct net_sock *sock)
 	net_leave(net);
 }
 
+unsigned int net_linger_seconds(const struct net_sock *sock)
+{
+	const struct tcp_sock *ts = tcp_of(sock);
+
+	if (sock->type != SOCK_STREAM || !sock->linger || ts->rcvq.bytes != 0 ||
+	    (ts->state != TCP_ESTABLISHED && ts->state != TCP_CLOSE_WAIT && !net_lingering(sock)))
+		return 0;
+	return sock->linger_seconds;
+}
+
+bool net_lingering(const struct net_sock *sock)
+{
+	uint8_t state = tcp_of(sock)->state;
+
+	return state == TCP_FIN_WAIT1 || state == TCP_CLOSING || state == TCP_LAST_ACK;
+}
+
 int net_bind(struct net_sock *sock, const struct sockaddr *addr, socklen_t addr_bytes)
 {
 	union ip_addr ip;
@@ -290,10 +317,11 @@ ssize_t net_recvmsg(struct net_sock *sock, struct net_msg *msg, int flags)
 	ssize_t rc;
 
 	msg->flags = 0;
-	if (flags & MSG_ERRQUEUE)
-		return -EAGAIN; /* nothing is ever put there */
 	if (sock->type != SOCK_STREAM)
-		return dgram_recvmsg(sock, msg, flags);
+		return flags & MSG_ERRQUEUE ? dgram_recv_error(sock, msg, flags) :
+					      dgram_recvmsg(sock, msg, flags);
+	if (flags & MSG_ERRQUEUE)
+		return -EAGAIN; /* TCP puts nothing there */
 	msg->control_bytes = 0;
 	net_enter(net);
 	rc = tcp_recvmsg(sock, msg, flags);

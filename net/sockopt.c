@@ -2,6 +2,7 @@
  * Socket options: each is honoured, or refused with Linux's errno for a kernel that lacks it.
  */
 #include <net/if.h>
+#include <netinet/udp.h>
 
 #include "net/dgram.h"
 #include "net/env.h"
@@ -21,6 +22,8 @@
 #define OPT_ICMP_FILTER 1
 #define OPT_SOL_RAW 255
 #define OPT_IPV6_MTU 24
+#define OPT_SO_TIMESTAMP_NEW 63
+#define OPT_SO_TIMESTAMPNS_NEW 64
 
 #define BUF_MAX 212992u /* Linux's rmem_max and wmem_max */
 #define SNDBUF_MIN 4608u
@@ -102,6 +105,16 @@ static void set_rcvbuf(struct net_sock *s, uint32_t v, uint32_t most)
 	s->rcvbuf_locked = true;
 }
 
+/* On a 64-bit machine the old and the new layouts are one. A stream's bytes have no time here. */
+static int set_timestamps(struct net_sock *s, bool on, bool ns)
+{
+	if (s->type == SOCK_STREAM)
+		return -ENOPROTOOPT;
+	s->timestamps = on;
+	s->timestamps_ns = on && ns;
+	return 0;
+}
+
 /* Options of SOL_SOCKET that take an int. */
 static int set_socket_int(struct net_sock *s, int name, int v)
 {
@@ -145,6 +158,12 @@ static int set_socket_int(struct net_sock *s, int name, int v)
 	case SO_MARK:
 		s->mark = (uint32_t)v;
 		return 0;
+	case SO_TIMESTAMP:
+	case OPT_SO_TIMESTAMP_NEW:
+		return set_timestamps(s, v != 0, false);
+	case SO_TIMESTAMPNS:
+	case OPT_SO_TIMESTAMPNS_NEW:
+		return set_timestamps(s, v != 0, true);
 	case SO_NO_CHECK:
 		return v == 0 ? 0 : -EOPNOTSUPP;
 	case OPT_SO_BUSY_POLL:
@@ -213,8 +232,13 @@ static int get_socket_int(struct net_sock *s, int name, int *ret)
 	case SO_MARK:
 		*ret = (int)s->mark;
 		break;
-	case SO_NO_CHECK:
 	case SO_TIMESTAMP:
+		*ret = s->timestamps && !s->timestamps_ns;
+		break;
+	case SO_TIMESTAMPNS:
+		*ret = s->timestamps && s->timestamps_ns;
+		break;
+	case SO_NO_CHECK:
 	case OPT_SO_BUSY_POLL:
 	case OPT_SO_ZEROCOPY:
 		*ret = 0;
@@ -308,7 +332,8 @@ static int set_ip(struct net_sock *s, int name, const void *value, socklen_t byt
 		v = *(const uint8_t *)value;
 	switch (name) {
 	case IP_TOS:
-		s->tos = (uint8_t)v;
+		/* the two bits of ECN are TCP's own */
+		s->tos = (uint8_t)(s->type == SOCK_STREAM ? v & ~(int)ECN_MASK : v);
 		return 0;
 	case IP_TTL:
 		return set_ttl(&s->ttl, v, 0);
@@ -448,6 +473,8 @@ static int set_ip6(struct net_sock *s, int name, const void *value, socklen_t by
 		if (v < -1 || v > 255)
 			return -EINVAL;
 		s->tos = v == -1 ? 0 : (uint8_t)v;
+		if (s->type == SOCK_STREAM)
+			s->tos &= (uint8_t)~ECN_MASK;
 		return 0;
 	case IPV6_MTU_DISCOVER:
 		if (v < IP_PMTUDISC_DONT || v > IP_PMTUDISC_PROBE)
@@ -509,6 +536,20 @@ static int get_ip6(struct net_sock *s, int name, void *value, socklen_t *bytes)
 
 /* ---- all levels ---- */
 
+static int set_udp(struct net_sock *s, int name, const void *value, socklen_t bytes)
+{
+	int v;
+
+	if (sockopt_int(value, bytes, &v) != 0)
+		return -EINVAL;
+	if (name != UDP_SEGMENT)
+		return -ENOPROTOOPT; /* UDP_CORK, UDP_ENCAP, UDP_GRO */
+	if (v < 0 || v > UINT16_MAX)
+		return -EINVAL;
+	s->segment_bytes = (uint16_t)v;
+	return 0;
+}
+
 static int set_raw(struct net_sock *s, int name, const void *value, socklen_t bytes)
 {
 	if (s->type != SOCK_RAW || s->protocol != PROTO_ICMP || name != OPT_ICMP_FILTER)
@@ -531,6 +572,8 @@ int net_setsockopt(struct net_sock *sock, int level, int name, const void *value
 		rc = set_ip6(sock, name, value, value_bytes);
 	else if (level == IPPROTO_TCP && sock->type == SOCK_STREAM)
 		rc = tcp_setsockopt(sock, name, value, value_bytes);
+	else if (level == IPPROTO_UDP && sock->protocol == PROTO_UDP)
+		rc = set_udp(sock, name, value, value_bytes);
 	else if (level == OPT_SOL_RAW)
 		rc = set_raw(sock, name, value, value_bytes);
 	net_leave(sock->net);
@@ -547,6 +590,8 @@ int net_getsockopt(struct net_sock *sock, int level, int name, void *value, sock
 		return get_ip6(sock, name, value, inout_bytes);
 	if (level == IPPROTO_TCP && sock->type == SOCK_STREAM)
 		return tcp_getsockopt(sock, name, value, inout_bytes);
+	if (level == IPPROTO_UDP && sock->protocol == PROTO_UDP && name == UDP_SEGMENT)
+		return sockopt_give_int(value, inout_bytes, sock->segment_bytes);
 	if (level == OPT_SOL_RAW && sock->type == SOCK_RAW && name == OPT_ICMP_FILTER)
 		return sockopt_give(value, inout_bytes, &dgram_of(sock)->icmp_filter, 4);
 	return -ENOPROTOOPT;

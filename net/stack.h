@@ -21,6 +21,7 @@
 #define NET_NEIGH_WAYS 4u
 #define NET_NEIGH_PENDING 8u /* packets that wait for one neighbour */
 #define NET_REASSEMBLIES 16u
+#define NET_PMTUS 64u
 #define NET_LO_MTU 65536u
 #define NET_MCAST_GROUPS 16u
 #define NET_INDEX_LO 1
@@ -30,6 +31,7 @@
 struct tcp_sock;
 struct tcp_lo_seg;
 struct dgram;
+struct dgram_error;
 
 /* A neighbour on the link: its address and MAC (ARP, RFC 826; ND, RFC 4861). */
 struct neigh {
@@ -47,6 +49,13 @@ enum neigh_state {
 	NEIGH_FREE,
 	NEIGH_INCOMPLETE,
 	NEIGH_KNOWN,
+};
+
+/* What ICMP said about the path to an address (RFC 1191, RFC 8201). */
+struct pmtu {
+	union ip_addr dst;
+	uint32_t mtu;        /* 0: free */
+	uint64_t expires_ns; /* the path may have become wider (RFC 1191 6.3) */
 };
 
 /* A datagram whose fragments arrive one by one. */
@@ -67,9 +76,10 @@ struct net {
 	struct net_stats stats;
 
 	/* the interface */
-	union ip_addr ip, ip6, gateway;
+	union ip_addr ip, ip6, gateway; /* ip6: link-local */
+	union ip_addr ip6_global;       /* :: if there is none */
 	uint32_t netmask_be;
-	uint8_t prefix_bits;
+	uint8_t prefix_bits, prefix6_bits;
 	uint8_t mac[6];
 	uint16_t mtu;
 	bool loopback;
@@ -79,6 +89,7 @@ struct net {
 
 	struct neigh neighs[NET_NEIGH_SETS * NET_NEIGH_WAYS]; /* set by set */
 	struct net_timer neigh_timer;
+	struct pmtu pmtus[NET_PMTUS]; /* by hash of the address */
 	struct reassembly reassemblies[NET_REASSEMBLIES];
 	struct net_timer reassembly_timer;
 
@@ -103,6 +114,7 @@ struct net {
 	struct tcp_lo_seg *lo_head, *lo_tail, *lo_free;
 	bool lo_running;
 	struct dgram *dgram_free;
+	struct dgram_error *dgram_error_free;
 	void *chunks; /* slabs of lo segments and datagrams, linked by their first word */
 
 	uint64_t icmp_tokens_ns; /* rate limit of ICMP errors: time credit */
@@ -135,7 +147,7 @@ struct net_sock {
 	bool linger : 1;
 	bool rcvbuf_locked : 1;
 	bool sndbuf_locked : 1;
-	bool timestamps : 1;
+	bool timestamps : 1, timestamps_ns : 1; /* SO_TIMESTAMP, SO_TIMESTAMPNS */
 	bool recv_error : 1;
 	bool recv_error6 : 1;
 	bool pktinfo : 1;
@@ -150,7 +162,8 @@ struct net_sock {
 	uint8_t mcast_ttl, tos;
 	uint8_t pmtu_discover;
 	uint16_t linger_seconds;
-	uint32_t device; /* SO_BINDTODEVICE: index or 0 */
+	uint16_t segment_bytes; /* UDP_SEGMENT */
+	uint8_t device;         /* SO_BINDTODEVICE: index or 0 */
 };
 
 #define SHUT_BIT_RD 1u
@@ -185,6 +198,11 @@ static inline void neigh_confirm(const struct net *net, struct neigh *neigh)
 	if (neigh != NULL && neigh->state == NEIGH_KNOWN)
 		neigh->confirmed_ns = net->now_ns;
 }
+/* What a neighbour advertisement says (RFC 4861 7.2.5). */
+void neigh_advertised(struct net *net, const union ip_addr *addr, const uint8_t *mac,
+		      uint8_t flags);
+#define NEIGH_FLAG_SOLICITED 0x40u
+#define NEIGH_FLAG_OVERRIDE 0x20u
 /* What ARP or ND learned. */
 void neigh_learn(struct net *net, const union ip_addr *addr, const uint8_t mac[6], bool create);
 
@@ -218,6 +236,12 @@ int ip_route(struct net *net, const union ip_addr *dst, struct route *ret_route)
 /* True for addresses that this instance answers to. */
 bool ip_is_local(const struct net *net, const union ip_addr *addr);
 bool ip_is_broadcast(const struct net *net, const union ip_addr *addr);
+/* Bytes that fit through the path to `dst`, as far as is known. */
+uint32_t ip_pmtu(const struct net *net, const union ip_addr *dst);
+/* An ICMP error that is believed says so. */
+void ip_pmtu_learn(struct net *net, const union ip_addr *dst, uint32_t mtu);
+/* The source address for packets to a neighbour or peer. */
+const union ip_addr *ip_source(const struct net *net, const union ip_addr *dst);
 /* The neighbour that leads to a unicast address not of this instance, or NULL. */
 const union ip_addr *ip_next_hop(const struct net *net, const union ip_addr *dst);
 void ip_input(struct net *net, struct pkt *pkt, uint16_t type);
@@ -226,7 +250,8 @@ struct ip_out {
 	const struct route *route;
 	const union ip_addr *src, *dst;
 	uint8_t protocol, ttl, tos;
-	bool dont_fragment;
+	bool dont_fragment;  /* the flag, on packets that fit */
+	bool must_fit;       /* -EMSGSIZE rather than fragments */
 	uint16_t id, frag;   /* IPv4: fragment field in host order */
 	uint32_t l4_bytes;   /* transport header and payload */
 	uint8_t csum_offset; /* ip_send_list: the device completes the checksum there; 0: it is done
@@ -261,6 +286,7 @@ void icmp6_input(struct net *net, struct pkt *pkt, const struct ip_info *info);
 /* Answers a packet (from its transport header on) with an error that quotes it. */
 void icmp_send_error(struct net *net, const struct ip_info *info, const struct pkt *pkt,
 		     uint8_t type, uint8_t code, uint32_t rest);
+/* Asks for a neighbour: all, or the one that had this MAC (NULL: unknown). */
 void icmp6_send_ns(struct net *net, const union ip_addr *target, const uint8_t *mac);
 
 /* What an ICMP error says about the packet that it quotes. */
@@ -272,6 +298,9 @@ struct icmp_error {
 	bool hard;    /* ends an attempt to connect */
 	uint32_t mtu; /* of the next hop, for a packet too big */
 	uint8_t protocol, type, code;
+	union ip_addr offender; /* who says so */
+	const uint8_t *quote;   /* the transport header, and what is quoted behind it */
+	uint32_t quote_bytes;
 };
 
 /* ---- udp.c, raw.c, dgram.c: the rest is in dgram.h ---- */
@@ -280,6 +309,7 @@ void dgram_destroy(struct net_sock *sock);
 uint32_t dgram_next_bytes(const struct net_sock *sock); /* FIONREAD: of the next datagram */
 void udp_input(struct net *net, struct pkt *pkt, const struct ip_info *info);
 void udp_error(struct net *net, const struct icmp_error *error);
+void raw_error(struct net *net, const struct icmp_error *error);
 /* Copies the packet to raw and ping sockets that want it. True if one did. */
 bool raw_input(struct net *net, const struct pkt *pkt, const struct ip_info *info);
 /* The network header as it was but for options; returns its length. */
@@ -306,6 +336,11 @@ void sock_name_out(const struct net_sock *sock, const union ip_addr *addr, uint1
 		   struct sockaddr_storage *ret_addr, socklen_t *ret_bytes);
 int sock_name_in(const struct net_sock *sock, const struct sockaddr *addr, socklen_t addr_bytes,
 		 union ip_addr *ret_addr, uint16_t *ret_port);
+/* SO_BINDTODEVICE: what comes over loopback (`lo`) or the link concerns this socket. */
+static inline bool sock_device_ok(const struct net_sock *sock, bool lo)
+{
+	return sock->device == 0 || (sock->device == NET_INDEX_LO) == lo;
+}
 /* The local address takes packets for `dst`. */
 bool sock_takes(const struct net_sock *sock, const union ip_addr *dst);
 

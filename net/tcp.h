@@ -141,7 +141,6 @@ struct tcp_sock {
 	uint32_t snd_up;
 	uint16_t mss; /* payload of a full segment, options taken off */
 	uint16_t peer_mss, user_mss;
-	uint32_t pmtu; /* from ICMP, 0: the route's */
 	struct frag_list sndq;
 	struct frag *cursor; /* the frag that was sent from last, to begin the next search */
 	uint32_t cursor_seq; /* its first byte: below snd_una it is gone */

@@ -17,6 +17,7 @@ struct tcp_sock *tcp_alloc(struct net *net, uint8_t family)
 	ts->s.type = SOCK_STREAM;
 	ts->s.protocol = PROTO_TCP;
 	ts->s.rcvlowat = 1;
+	ts->s.pmtu_discover = IP_PMTUDISC_WANT;
 	ts->s.rcvbuf = 131072;
 	ts->s.sndbuf = 16384;
 	list_init(&ts->s.wait);
@@ -146,7 +147,7 @@ struct tcp_sock *tcp_lookup_listener(const struct net *net, const struct tcp_seg
 		int score;
 
 		if (s->protocol != PROTO_TCP || s->lport != seg->dport ||
-		    tcp_of(s)->state != TCP_LISTEN)
+		    tcp_of(s)->state != TCP_LISTEN || !sock_device_ok(s, seg->lo))
 			continue;
 		score = listener_score(s, &seg->dst);
 		if (score < 0 || score < best_score)
@@ -314,8 +315,6 @@ void tcp_mss_update(struct tcp_sock *ts, uint32_t mtu)
 
 	if (ts->lo)
 		mss = TCP_LO_ADVMSS;
-	if (ts->pmtu != 0)
-		mss = min_u32(mss, ts->pmtu - ip_header_bytes(&ts->s.remote) - TCP_BYTES);
 	mss = min_u32(mss, ts->peer_mss != 0 ? ts->peer_mss : TCP_DEFAULT_MSS);
 	if (ts->user_mss != 0)
 		mss = min_u32(mss, ts->user_mss);

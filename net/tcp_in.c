@@ -426,12 +426,12 @@ void tcp_error(struct net *net, const struct icmp_error *error)
 	    seq_lt(ts->snd_nxt, error->seq))
 		return;
 	if (error->error == EMSGSIZE) {
-		uint32_t least = ip_addr_is_v4(&error->dst) ? 552 : 1280;
+		uint32_t before = ts->mss;
 
-		if (error->mtu >= net->mtu || (ts->pmtu != 0 && error->mtu >= ts->pmtu))
+		ip_pmtu_learn(net, &error->dst, error->mtu);
+		tcp_mss_update(ts, ip_pmtu(net, &error->dst));
+		if (ts->mss >= before)
 			return;
-		ts->pmtu = max_u32(error->mtu, least);
-		tcp_mss_update(ts, net->mtu);
 		tcp_board_all_lost(ts);
 		ts->recovery = TCP_LOSS;
 		ts->recover = ts->snd_nxt;

@@ -132,7 +132,7 @@ static void tcp_info_fill(const struct tcp_sock *ts, struct tcp_info *info)
 		.tcpi_unacked = ts->mss != 0 ? (tcp_flight(ts) + ts->mss - 1u) / ts->mss : 0,
 		.tcpi_last_data_sent = (uint32_t)((now - ts->last_tx_ns) / NSEC_PER_MSEC),
 		.tcpi_last_data_recv = (uint32_t)((now - ts->last_rx_ns) / NSEC_PER_MSEC),
-		.tcpi_pmtu = ts->pmtu != 0 ? ts->pmtu : ts->s.net->mtu,
+		.tcpi_pmtu = ts->lo ? NET_LO_MTU : ip_pmtu(ts->s.net, &ts->s.remote),
 		.tcpi_rtt = ts->srtt_us / 8,
 		.tcpi_rttvar = ts->rttvar_us / 4,
 		.tcpi_snd_ssthresh =

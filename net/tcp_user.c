@@ -61,6 +61,8 @@ static int connect_start(struct tcp_sock *ts, const union ip_addr *addr, uint16_
 	ts->s.remote = *addr;
 	ts->s.rport = port;
 	rc = tcp_route(ts, &route);
+	if (rc == 0 && !sock_device_ok(&ts->s, route.local))
+		rc = -ENETUNREACH;
 	if (rc == 0)
 		rc = connect_local(ts, &route);
 	if (rc == 0)
@@ -148,7 +150,6 @@ int tcp_disconnect(struct net_sock *sock)
 	ts->stall_ns = 0;
 	ts->backoff = ts->probes = ts->dupacks = 0;
 	ts->urgent = false;
-	ts->pmtu = 0;
 	return 0;
 }
 

@@ -11,7 +11,7 @@ static int udp_score(const struct dgram_sock *ds, const struct dgram *d, uint16_
 {
 	const struct net_sock *s = &ds->s;
 
-	if (s->protocol != PROTO_UDP || s->lport != dport)
+	if (s->protocol != PROTO_UDP || s->lport != dport || !sock_device_ok(s, d->local))
 		return -1;
 	if (ip_addr_is_multicast(&d->dst)) {
 		if (!dgram_joined(ds, &d->dst))
@@ -131,13 +131,35 @@ void udp_error(struct net *net, const struct icmp_error *error)
 	const struct dgram d = {.src = error->dst, .dst = error->src, .sport = error->dport};
 	struct dgram_sock *ds = udp_lookup(net, &d, error->sport);
 
-	/* without IP_RECVERR only a connected socket hears of it (udp(7)) */
-	if (ds == NULL || !ds->s.connected || (!error->hard && !ds->s.recv_error))
-		return;
-	sock_set_error(&ds->s, error->error);
+	if (ds != NULL)
+		dgram_error_input(ds, error, UDP_BYTES);
 }
 
 /* ---- output ---- */
+
+/* Nobody listens there: what ICMP would say. */
+static void udp_refuse_local(struct dgram_sock *ds, const struct dgram_send *send)
+{
+	bool v4 = ip_addr_is_v4(&send->dst);
+	uint8_t quote[DGRAM_ERROR_BYTES];
+	struct icmp_error error = {
+		.src = send->src,
+		.dst = send->dst,
+		.sport = ds->s.lport,
+		.dport = send->dport,
+		.error = ECONNREFUSED,
+		.hard = true,
+		.protocol = PROTO_UDP,
+		.type = v4 ? 3 : 1,
+		.code = v4 ? 3 : 4,
+		.offender = send->dst,
+		.quote = quote,
+		.quote_bytes = min_u32(send->l4.bytes, sizeof(quote)),
+	};
+
+	frag_list_peek(&ds->s.net->pool, &send->l4, 0, quote, error.quote_bytes);
+	dgram_error_input(ds, &error, 0);
+}
 
 /* To a socket of this instance: no packet is made. */
 static int udp_send_local(struct dgram_sock *ds, struct dgram_send *send)
@@ -146,8 +168,8 @@ static int udp_send_local(struct dgram_sock *ds, struct dgram_send *send)
 	struct dgram d = {.src = send->src,
 			  .dst = send->dst,
 			  .sport = ds->s.lport,
-			  .ttl = ds->s.ttl != 0 ? ds->s.ttl : NET_DEFAULT_TTL,
-			  .tos = ds->s.tos,
+			  .ttl = send->ttl != 0 ? send->ttl : NET_DEFAULT_TTL,
+			  .tos = send->tos,
 			  .local = true};
 	struct dgram_sock *to = udp_lookup(net, &d, send->dport);
 
@@ -155,8 +177,8 @@ static int udp_send_local(struct dgram_sock *ds, struct dgram_send *send)
 	frag_list_pull(&net->pool, &send->l4, UDP_BYTES);
 	if (to != NULL)
 		dgram_queue(to, &send->l4, &d);
-	else if (ds->s.connected)
-		sock_set_error(&ds->s, ECONNREFUSED);
+	else
+		udp_refuse_local(ds, send);
 	return 0;
 }
 
@@ -181,10 +203,11 @@ static void udp_header_fill(struct dgram_sock *ds, struct dgram_send *send, bool
 		udp->checksum = 0xffff;
 }
 
-int udp_transmit(struct dgram_sock *ds, struct dgram_send *send)
+static int udp_transmit_one(struct dgram_sock *ds, struct dgram_send *send)
 {
 	struct net *net = ds->s.net;
 	bool many = ip_addr_is_multicast(&send->dst);
+	uint8_t discover = ds->s.pmtu_discover;
 	bool fits = send->l4.bytes + ip_header_bytes(&send->dst) <= send->route.mtu;
 	bool offload = fits && (net->dev.features & ABI_NET_F_CSUM);
 	struct ip_out ip = {
@@ -192,9 +215,10 @@ int udp_transmit(struct dgram_sock *ds, struct dgram_send *send)
 		.src = &send->src,
 		.dst = &send->dst,
 		.protocol = PROTO_UDP,
-		.ttl = many ? ds->s.mcast_ttl : ds->s.ttl,
-		.tos = ds->s.tos,
-		.dont_fragment = ds->s.pmtu_discover == IP_PMTUDISC_DO,
+		.ttl = send->ttl,
+		.tos = send->tos,
+		.dont_fragment = discover != IP_PMTUDISC_DONT,
+		.must_fit = discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE,
 		.l4_bytes = send->l4.bytes,
 		.csum_offset = offload ? offsetof(struct wire_udp, checksum) : 0,
 	};
@@ -208,11 +232,44 @@ int udp_transmit(struct dgram_sock *ds, struct dgram_send *send)
 		struct dgram d = {.src = send->src,
 				  .dst = send->dst,
 				  .sport = ds->s.lport,
-				  .ttl = ds->s.mcast_ttl,
+				  .ttl = send->ttl,
+				  .tos = send->tos,
 				  .local = true};
 
 		frag_list_pull(&net->pool, &send->l4, UDP_BYTES);
 		udp_deliver_many(net, &send->l4, &d, send->dport);
+	}
+	return rc;
+}
+
+/* UDP_SEGMENT (udp(7)): one call, datagrams of that size each; the last may be shorter. */
+int udp_transmit(struct dgram_sock *ds, struct dgram_send *send)
+{
+	static const uint8_t header[UDP_BYTES];
+	struct net *net = ds->s.net;
+	uint32_t bytes = send->l4.bytes - UDP_BYTES;
+	uint32_t step = send->segment_bytes;
+	int rc = 0;
+
+	if (step == 0 || bytes <= step)
+		return udp_transmit_one(ds, send);
+	if (step + UDP_BYTES + ip_header_bytes(&send->dst) > send->route.mtu ||
+	    bytes > step * UDP_SEGMENTS_MAX)
+		return -EINVAL;
+	for (uint32_t at = 0; at < bytes && rc == 0; at += step) {
+		struct dgram_send one = *send;
+
+		frag_list_init(&one.l4);
+		rc = frag_list_append(&net->pool, &one.l4, 0, header, UDP_BYTES);
+		if (rc == 0)
+			rc = frag_list_share(&net->pool, &one.l4, &send->l4, UDP_BYTES + at,
+					     min_u32(step, bytes - at));
+		if (rc == 0)
+			rc = udp_transmit_one(ds, &one);
+		frag_list_free(&net->pool, &one.l4);
+		/* what was sent is sent */
+		if (rc != 0 && at != 0)
+			return 0;
 	}
 	return rc;
 }

@@ -107,8 +107,10 @@ int wire_ip6_parse(const uint8_t *data, size_t bytes, size_t packet_bytes, struc
 	return 0;
 }
 
-static void quote_l4_parse(const uint8_t *l4, struct wire_quote *quote)
+static void quote_l4_parse(const uint8_t *l4, size_t bytes, struct wire_quote *quote)
 {
+	quote->l4 = l4;
+	quote->l4_bytes = (uint32_t)bytes;
 	if (quote->protocol == PROTO_ICMP || quote->protocol == PROTO_ICMP6) {
 		__builtin_memcpy(&quote->sport, l4 + 4, 2);
 		quote->dport = quote->sport;
@@ -134,7 +136,7 @@ int wire_quote4_parse(const uint8_t *data, size_t bytes, struct wire_quote *ret_
 		.dst = ip_addr_v4(ip->dst),
 		.protocol = ip->protocol,
 	};
-	quote_l4_parse(data + header, ret_quote);
+	quote_l4_parse(data + header, bytes - header, ret_quote);
 	return 0;
 }
 
@@ -150,7 +152,7 @@ int wire_quote6_parse(const uint8_t *data, size_t bytes, struct wire_quote *ret_
 		.dst = info.dst,
 		.protocol = info.protocol,
 	};
-	quote_l4_parse(data + info.l4_offset, ret_quote);
+	quote_l4_parse(data + info.l4_offset, bytes - info.l4_offset, ret_quote);
 	return 0;
 }
 

@@ -115,6 +115,8 @@ struct wire_quote {
 	uint16_t sport, dport; /* network order; of ICMP: the identifier twice */
 	uint32_t seq;
 	uint8_t protocol;
+	const uint8_t *l4; /* transport header and what follows, at least eight bytes */
+	uint32_t l4_bytes;
 };
 
 int wire_quote4_parse(const uint8_t *data, size_t bytes, struct wire_quote *ret_quote);

@@ -30,7 +30,7 @@ static const char help[] =
 	"  -d, --detach          run in the background; leat logs NAME shows what it prints\n"
 	"      --cpus N          cores it may use at once (all)\n"
 	"      --memory SIZE     limit, e.g. 512M\n"
-	"      --ip ADDRESS      in 10.99.0.0/16 (any free one)\n"
+	"      --ip ADDRESS      in 10.99.0.0/16 (any free one), or the IPv6 address of one\n"
 	"  -p, --publish [IP:]HOST:GUEST[/udp]\n"
 	"                        forward a port of the host; IP is 127.0.0.1\n"
 	"  -v, --volume SRC:DST[:ro]\n"

@@ -80,6 +80,8 @@ struct dp_instance_config {
 	uint8_t mac[6];
 	uint16_t mtu;     /* 1500 */
 	uint32_t ipv4_be; /* 0: no network */
+	uint8_t ipv6[16]; /* all zero: link-local only */
+	uint32_t prefix6_len;
 	uint32_t gateway_be;
 	uint32_t prefix_len;
 	struct ebpf_object *filter; /* verified and prepared; NULL: the queues carry nothing */

@@ -81,6 +81,7 @@ static int port_attach(struct dp_instance *inst, const struct dp_instance_config
 		.ipv4_be = config->ipv4_be,
 		.gateway_be = config->gateway_be,
 		.prefix_len = config->prefix_len,
+		.prefix6_len = config->prefix6_len,
 		.nr_queue_pairs = config->nr_vcpus,
 		.window = inst->window,
 		.window_bytes = inst->window_bytes,
@@ -89,6 +90,7 @@ static int port_attach(struct dp_instance *inst, const struct dp_instance_config
 	int r;
 
 	memcpy(port.mac, config->mac, sizeof(port.mac));
+	memcpy(port.ipv6, config->ipv6, sizeof(port.ipv6));
 	r = dpu_port_attach(dp.dpu, &port, &inst->port);
 	if (!r)
 		r = dpu_port_set_limits(inst->port, &config->limits);

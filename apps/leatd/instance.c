@@ -228,24 +228,33 @@ static uint64_t host_memory(void)
 static int address_take(struct instance *inst, const struct instance_spec *spec, char *error,
 			size_t size)
 {
+	static const uint8_t none[16];
 	struct ipam *ipam = &inst->leatd->ipam;
+	uint32_t ip_be = spec->ip_be;
 	int r;
 
-	if (spec->ip_be == 0) {
+	if (memcmp(spec->ip6, none, 16) != 0 &&
+	    ipam_ip6_to_ip(spec->tenant, spec->ip6, &ip_be) < 0) {
+		snprintf(error, size,
+			 "cannot give that address: its last four bytes must be an address in "
+			 "10.99.0.0/16, and those before the tenant's prefix");
+		return -ERANGE;
+	}
+	if (ip_be == 0) {
 		r = ipam_take(ipam, &inst->ip_be);
 		if (r < 0)
 			snprintf(error, size,
 				 "cannot give an address: all of 10.99.0.0/16 are in use");
 		return r;
 	}
-	r = ipam_take_ip(ipam, spec->ip_be);
+	r = ipam_take_ip(ipam, ip_be);
 	if (r == -EBUSY)
 		snprintf(error, size, "cannot give that address: another instance has it");
 	else if (r < 0)
 		snprintf(error, size,
 			 "cannot give that address: it must be in 10.99.0.2 - 10.99.255.254");
 	if (r == 0)
-		inst->ip_be = spec->ip_be;
+		inst->ip_be = ip_be;
 	return r;
 }
 
@@ -296,7 +305,8 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 					    .window_fd = window_fd,
 					    .mtu = MTU,
 					    .gateway_be = htonl(IPAM_GATEWAY),
-					    .prefix_len = IPAM_PREFIX};
+					    .prefix_len = IPAM_PREFIX,
+					    .prefix6_len = IPAM_PREFIX6};
 	int r = filter_load(inst->leatd, spec->filter, spec->fds[ROLE_FILTER], error, size,
 			    &config.filter);
 
@@ -306,6 +316,7 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 	if (r == 0) {
 		config.ipv4_be = inst->ip_be;
 		ipam_mac(inst->id, config.mac);
+		ipam_ip6(spec->tenant, inst->ip_be, config.ipv6);
 		r = dataplane_instance_add(&config, &inst->dp);
 		if (r < 0)
 			snprintf(error, size, "cannot make the instance's queues: %s",

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <string.h>
 
 #define HOSTS (1U << (32 - IPAM_PREFIX))
 
@@ -50,6 +51,30 @@ int ipam_take_ip(struct ipam *ipam, uint32_t ip_be)
 void ipam_give(struct ipam *ipam, uint32_t ip_be)
 {
 	pool_give(&ipam->hosts, ntohl(ip_be) - IPAM_NETWORK);
+}
+
+void ipam_ip6(uint32_t tenant, uint32_t ip_be, uint8_t ret_ip6[16])
+{
+	const uint8_t prefix[4] = {0xfd, 0x6c, 0x65, 0x61};
+	uint32_t tenant_be = htonl(tenant);
+
+	memset(ret_ip6, 0, 16);
+	memcpy(ret_ip6, prefix, 4);
+	memcpy(ret_ip6 + 4, &tenant_be, 4);
+	memcpy(ret_ip6 + 12, &ip_be, 4);
+}
+
+int ipam_ip6_to_ip(uint32_t tenant, const uint8_t ip6[16], uint32_t *ret_ip_be)
+{
+	uint8_t same[16];
+	uint32_t ip_be;
+
+	memcpy(&ip_be, ip6 + 12, 4);
+	ipam_ip6(tenant, ip_be, same);
+	if (memcmp(same, ip6, 16) != 0)
+		return -ERANGE;
+	*ret_ip_be = ip_be;
+	return 0;
 }
 
 void ipam_mac(uint32_t instance, uint8_t ret_mac[6])

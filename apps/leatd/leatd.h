@@ -132,7 +132,8 @@ struct instance_spec {
 	char **argv, **envp; /* NULL at the end */
 	unsigned cpus;
 	uint64_t memory_bytes;
-	uint32_t ip_be; /* 0: any */
+	uint32_t ip_be;  /* 0: any */
+	uint8_t ip6[16]; /* all zero: the one that goes with the IPv4 address */
 	uint32_t umask, nofile;
 	uint64_t stack_bytes;
 	bool detach, trace;

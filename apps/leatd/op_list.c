@@ -37,14 +37,19 @@ static json_t *instance_json(const struct instance *inst)
 {
 	bool running = inst->state == INSTANCE_RUNNING;
 	uint64_t end_ns = running ? loop_now_ns() : inst->exited_ns;
-	char ip[INET_ADDRSTRLEN] = "";
+	char ip[INET_ADDRSTRLEN] = "", ip6[INET6_ADDRSTRLEN] = "";
+	uint8_t bytes[16];
 
-	if (running)
+	if (running) {
 		inet_ntop(AF_INET, &inst->ip_be, ip, sizeof(ip));
+		ipam_ip6(inst->tenant, inst->ip_be, bytes);
+		inet_ntop(AF_INET6, bytes, ip6, sizeof(ip6));
+	}
 	return json_pack(
-		"{s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:I, s:o, s:s, s:I, s:f, s:O, s:O, s:O}",
+		"{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:o, s:s, s:I, s:f, s:O, s:O, s:O}",
 		"name", inst->name, "id", (int)inst->id, "state", running ? "running" : "exited",
-		"ip", ip, "tenant", inst->tenant_name, "pid", running ? (int)inst->pid : 0, "cpus",
+		"ip", ip, "ip6", ip6, "tenant", inst->tenant_name, "pid",
+		running ? (int)inst->pid : 0, "cpus",
 		(int)inst->nr_vcpus, "memory", (json_int_t)inst->memory_bytes, "exit_code",
 		exit_json(inst), "reason", inst->reason, "started", (json_int_t)inst->started_time,
 		"age", (double)(end_ns - inst->started_ns) / 1e9, "command",

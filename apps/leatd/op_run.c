@@ -104,7 +104,8 @@ static int texts_of(const json_t *json, struct instance_spec *spec)
 	spec->filter = json_string_value(json_object_get(json, "filter"));
 	spec->argv = strings_of(json_object_get(json, "argv"));
 	spec->envp = strings_of(json_object_get(json, "env"));
-	if (ip != NULL && inet_pton(AF_INET, ip, &spec->ip_be) != 1)
+	if (ip != NULL && inet_pton(AF_INET, ip, &spec->ip_be) != 1 &&
+	    inet_pton(AF_INET6, ip, spec->ip6) != 1)
 		return -EINVAL;
 	if (spec->program == NULL || spec->cwd == NULL || spec->filter == NULL ||
 	    spec->argv == NULL || spec->argv[0] == NULL || spec->envp == NULL)

@@ -94,6 +94,8 @@ struct dpu_port_config {
 	uint8_t mac[6];
 	uint16_t mtu;
 	uint32_t ipv4_be; /* 0: no network; the device then offers no queue */
+	uint8_t ipv6[16]; /* all zero: link-local only */
+	uint32_t prefix6_len;
 	uint32_t gateway_be;
 	uint32_t prefix_len;
 	unsigned nr_queue_pairs; /* 1 .. ABI_MAX_VCPUS */

@@ -175,6 +175,7 @@ static int identity_set(struct dpu_filter *filter, const struct dpu_port_config 
 		.ipv4 = config->ipv4_be,
 		.tenant = config->tenant,
 		.ipv4_prefix = (uint8_t)config->prefix_len,
+		.ipv6_prefix = (uint8_t)config->prefix6_len,
 		.instance = config->id,
 	};
 	uint32_t zero = 0;
@@ -185,6 +186,7 @@ static int identity_set(struct dpu_filter *filter, const struct dpu_port_config 
 	if (info.key_size != sizeof(zero) || info.value_size != sizeof(identity))
 		return -EINVAL;
 	memcpy(identity.mac, config->mac, sizeof(identity.mac));
+	memcpy(identity.ipv6, config->ipv6, sizeof(identity.ipv6));
 	return ebpf_map_update(map, &zero, &identity, 0);
 }
 

@@ -76,6 +76,8 @@ static void netdev_fill(const struct dpu_port_config *config)
 	dev->ipv4_be = config->ipv4_be;
 	dev->gateway_be = config->gateway_be;
 	dev->prefix_len = config->prefix_len;
+	memcpy(dev->ipv6, config->ipv6, sizeof(dev->ipv6));
+	dev->prefix6_len = config->prefix6_len;
 	dev->device_status = 0;
 	dev->device_reason = DPU_REASON_NONE;
 	dev->nr_queue_pairs = config->nr_queue_pairs;

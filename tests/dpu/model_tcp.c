@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <time.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,6 +86,14 @@ void net_env_free(void *ptr, size_t bytes)
 uint64_t net_env_now_ns(void)
 {
 	return kthread_now_ns();
+}
+
+uint64_t net_env_realtime_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 void net_env_random(void *dst, size_t bytes)

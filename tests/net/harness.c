@@ -41,6 +41,11 @@ uint64_t net_env_now_ns(void)
 	return world.now_ns;
 }
 
+uint64_t net_env_realtime_ns(void)
+{
+	return world.now_ns + WORLD_EPOCH_NS;
+}
+
 uint32_t world_random(void)
 {
 	/* xorshift64* */
@@ -402,6 +407,7 @@ static void host_init(unsigned int index, uint64_t features, uint16_t mtu, bool 
 
 	*host = (struct host){.mac = {2, 0, 0, 0, 0, (uint8_t)(index + 1)}};
 	host->ip.s_addr = htonl(0x0a000001u + index);
+	host->ip6 = (struct in6_addr){.s6_addr = {0xfd, [15] = (uint8_t)(index + 1)}};
 	if (!stack)
 		return;
 	host->window = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE,
@@ -410,6 +416,8 @@ static void host_init(unsigned int index, uint64_t features, uint16_t mtu, bool 
 	config.ip = host->ip;
 	config.gateway.s_addr = htonl(0x0a0000fe);
 	memcpy(config.mac, host->mac, 6);
+	config.ip6 = host->ip6;
+	config.prefix6_bits = 64;
 	config.window = host->window;
 	config.dev = abi_netdev_of(host->window);
 	config.dev->device_features = features;

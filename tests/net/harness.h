@@ -25,6 +25,8 @@
 
 #define MS 1000000ul
 #define SEC 1000000000ul
+/* The world began in 2020. */
+#define WORLD_EPOCH_NS (1577836800ul * SEC)
 #define HOST_POOL_PAGES 4096u
 
 struct host {
@@ -32,6 +34,7 @@ struct host {
 	uint8_t *window;
 	uint8_t mac[6];
 	struct in_addr ip;
+	struct in6_addr ip6;       /* fd00::1, fd00::2 */
 	uint16_t tx_seen, rx_seen; /* avail indices already taken */
 	uint16_t tx_used, rx_used;
 	uint64_t frames_out, frames_in, rx_full;

@@ -188,6 +188,75 @@ def fixed_address():
         equal(f.ip, '10.99.7.7', 'address')
 
 
+def address6(name):
+    return next(i['ip6'] for i in json.loads(cli('ps', '--json').out) if i['name'] == name)
+
+
+ECHO6 = ('import socket,threading\n'
+         'u=socket.socket(socket.AF_INET6,socket.SOCK_DGRAM)\nu.bind(("::",5353))\n'
+         't=socket.socket(socket.AF_INET6)\nt.bind(("::",5353))\nt.listen()\n'
+         'def udp():\n  while True:\n    d,a=u.recvfrom(65536)\n    u.sendto(d.upper(),a)\n'
+         'threading.Thread(target=udp,daemon=True).start()\nprint("up",flush=True)\n'
+         'while True:\n  c,a=t.accept()\n  c.sendall(a[0].encode())\n  c.close()')
+
+
+@test
+def ip6_between_instances():
+    with Server('s1', ['/usr/bin/python3', '-c', ECHO6]):
+        ip = address6('s1')
+        true(ip.startswith('fd6c:6561:'), 'a global address: ' + ip)
+        until(lambda: b'up' in cli('logs', 's1').out, 'the server')
+        # TCP with the own global address as its source, UDP whole and in fragments
+        client = ('import socket\nt=socket.create_connection(("%s",5353),5)\n'
+                  'print(t.recv(100).decode()==t.getsockname()[0])\n'
+                  's=socket.socket(socket.AF_INET6,socket.SOCK_DGRAM)\ns.settimeout(5)\n'
+                  's.connect(("%s",5353))\ns.send(b"small")\nprint(s.recv(100))\n'
+                  's.send(b"x"*8000)\nprint(len(s.recv(9000)))' % (ip, ip))
+        ok(leat(['/usr/bin/python3', '-c', client]), "True\nb'SMALL'\n8000\n")
+
+
+@test
+def fixed_address6():
+    with Server('f6', ['/bin/sleep', '100']):
+        prefix = address6('f6').rsplit(':', 2)[0]
+    with Server('f7', ['/bin/sleep', '100'], '--ip', prefix + ':a63:708') as f:
+        equal(f.ip, '10.99.7.8', 'the IPv4 address that goes with it')
+        equal(address6('f7'), prefix + ':a63:708', 'address')
+    r = cli('run', '--ip', 'fd00::1', '--', '/bin/true')
+    true(r.code != 0 and b'prefix' in r.err, 'an address of nobody is refused')
+
+
+@test
+def ping_between_instances():
+    need('/usr/bin/ping')
+    with Server('p1', ['/bin/sleep', '100']) as p:
+        for target in (p.ip, address6('p1'), '127.0.0.1', '::1'):
+            r = ok(leat(['/usr/bin/ping', '-c', '2', '-i', '0.2', target]))
+            true('2 received' in r.text, 'answers from %s: %s' % (target, r.text))
+
+
+@test
+def iproute2_tells_the_truth():
+    r = ok(leat(['/usr/sbin/ip', '-o', 'addr']))
+    for part in ('1: lo', '127.0.0.1/8', '::1/128', '2: eth0', '10.99.', 'fd6c:6561:', 'fe80::'):
+        true(part in r.text, '%s in %s' % (part, r.text))
+    r = ok(leat(['/usr/sbin/ip', '-o', 'link']))
+    true('eth0' in r.text and 'mtu 1500' in r.text and 'link/ether 02:' in r.text, r.text)
+    r = ok(leat(['/usr/sbin/ip', 'route']))
+    true('default via 10.99.0.1 dev eth0' in r.text and '10.99.0.0/16 dev eth0' in r.text, r.text)
+    r = ok(leat(['/usr/sbin/ip', '-6', 'route']))
+    true('fe80::/64 dev eth0' in r.text and 'fd6c:6561:' in r.text, r.text)
+    # what cannot be done is said
+    r = leat(['/usr/sbin/ip', 'link', 'set', 'eth0', 'down'])
+    true(r.code != 0, 'the interface is not the program\'s to change')
+    code = ('import socket,subprocess\ns=socket.socket()\ns.bind(("0.0.0.0",8080))\ns.listen()\n'
+            'c=socket.create_connection(("127.0.0.1",8080))\n'
+            'print(subprocess.run(["/usr/bin/ss","-tan"],capture_output=True,text=True).stdout)')
+    r = ok(leat(['/usr/bin/python3', '-c', code]))
+    true('LISTEN' in r.text and '0.0.0.0:8080' in r.text, r.text)
+    true('ESTAB' in r.text and '127.0.0.1:8080' in r.text, r.text)
+
+
 @test
 def interface_is_visible():
     r = ok(leat(['/usr/bin/python3', '-c', 'import socket; s=socket.socket(socket.AF_INET,'

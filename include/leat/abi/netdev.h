@@ -55,7 +55,9 @@ struct abi_netdev {
 				 */
 	uint32_t device_reason; /* leatd's reason code, shown by leat inspect */
 	uint32_t nr_queue_pairs;
-	uint8_t leatd_pad[24];
+	uint8_t ipv6[16];     /* own global address; all zero: none */
+	uint32_t prefix6_len; /* what is on the link, in bits */
+	uint8_t leatd_pad[4];
 
 	/* Written by the instance. */
 	uint64_t driver_features;
