@@ -153,7 +153,7 @@ struct dpu_slot {
 	struct dpu_port *port; /* NULL: empty */
 };
 
-/* An immutable snapshot of who is there: all ports, and open-addressed by MAC and by IPv4. */
+/* An immutable snapshot of who is there: all ports, and open-addressed by MAC, IPv4 and IPv6. */
 struct dpu_table {
 	unsigned nr_ports;
 	unsigned nr_slots; /* power of two, at least twice nr_ports */
@@ -161,6 +161,7 @@ struct dpu_table {
 	struct dpu_slot *by_mac;
 	struct dpu_slot *by_ip;
 	struct dpu_slot *by_id;
+	struct dpu_slot *by_ip6; /* a mix of the halves; the port has the address */
 };
 
 struct dpu_touch {
@@ -198,6 +199,8 @@ void dpu_touched_flush(struct dpu *dpu, unsigned core);
 struct dpu_port *dpu_table_by_mac(const struct dpu_table *table, uint64_t mac_key);
 struct dpu_port *dpu_table_by_id(const struct dpu_table *table, uint32_t id);
 struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be);
+/* Global addresses, and link-local ones, which hold the MAC (RFC 4291, appendix A). */
+struct dpu_port *dpu_table_by_ip6(const struct dpu_table *table, const uint8_t ip6[16]);
 int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu_table **ret_table);
 uint64_t dpu_mac_key(const uint8_t mac[6]);
 
@@ -244,6 +247,14 @@ struct dpu_arp {
 bool dpu_arp_is_request(const struct dpu_frame *frame, struct dpu_arp *ret_arp);
 void dpu_arp_reply(const struct dpu_arp *request, const uint8_t mac[6],
 		   struct dpu_frame *ret_frame);
+
+/* nd.c */
+struct dpu_nd {
+	uint8_t sender_mac[6];
+	uint8_t sender_ip[16], target_ip[16];
+};
+bool dpu_nd_is_solicit(const struct dpu_frame *frame, struct dpu_nd *ret_nd);
+void dpu_nd_reply(const struct dpu_nd *question, const uint8_t mac[6], struct dpu_frame *ret_frame);
 
 /* uplink.c */
 int dpu_uplink_send(struct dpu_uplink *uplink, const struct dpu_frame *frame);

@@ -251,6 +251,27 @@ static void arp_request(struct dpu *dpu, unsigned core, const struct dpu_table *
 	deliver_now(dpu, core, target, from, &reply);
 }
 
+/* The same for IPv6. What is none of ours may be somebody's beyond the uplink. */
+static void nd_solicit(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		       struct dpu_port *from, const struct dpu_nd *nd, struct dpu_frame *frame)
+{
+	struct dpu_port *target = dpu_table_by_ip6(table, nd->target_ip);
+	struct dpu_frame reply;
+
+	if (!target) {
+		to_uplink(dpu, from, frame);
+		return;
+	}
+	if (target == from)
+		return;
+	if (target->config.tenant != from->config.tenant) {
+		drop(from, true, DPU_DROP_TENANT);
+		return;
+	}
+	dpu_nd_reply(nd, target->config.mac, &reply);
+	deliver_now(dpu, core, target, from, &reply);
+}
+
 /* To the handle's instance; the operator may have named one that went, or another tenant's. */
 static void follow_handle(struct dpu *dpu, unsigned core, const struct dpu_table *table,
 			  struct dpu_port *from, uint32_t redirect, struct dpu_frame *frame)
@@ -270,6 +291,7 @@ static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *tabl
 		    struct dpu_port *from, uint32_t redirect, struct dpu_frame *frame)
 {
 	struct dpu_arp arp;
+	struct dpu_nd nd;
 	struct dpu_port *to;
 
 	if (redirect) {
@@ -279,6 +301,8 @@ static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *tabl
 	if (frame->head[0] & 1) {
 		if (dpu_arp_is_request(frame, &arp))
 			arp_request(dpu, core, table, from, &arp, frame);
+		else if (dpu_nd_is_solicit(frame, &nd))
+			nd_solicit(dpu, core, table, from, &nd, frame);
 		else
 			flood(dpu, core, table, from, frame);
 		return;
@@ -331,12 +355,26 @@ static void arp_from_uplink(const struct dpu_table *table, struct dpu_uplink *up
 		dpu_uplink_drop(uplink, DPU_DROP_UPLINK_FULL);
 }
 
+static void nd_from_uplink(const struct dpu_table *table, struct dpu_uplink *uplink,
+			   const struct dpu_nd *nd)
+{
+	struct dpu_port *target = dpu_table_by_ip6(table, nd->target_ip);
+	struct dpu_frame reply;
+
+	if (!target)
+		return;
+	dpu_nd_reply(nd, target->config.mac, &reply);
+	if (dpu_uplink_send(uplink, &reply) < 0)
+		dpu_uplink_drop(uplink, DPU_DROP_UPLINK_FULL);
+}
+
 enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct dpu_uplink *uplink,
 					struct dpu_frame *frame)
 {
 	const struct dpu_table *table = atomic_load_explicit(&dpu->table, memory_order_acquire);
 	struct landing landing;
 	struct dpu_arp arp;
+	struct dpu_nd nd;
 	struct dpu_port *to;
 	int r;
 
@@ -348,6 +386,10 @@ enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct d
 		/* also one to the instance itself, by which the kernel makes sure: it need not wake
 		 */
 		arp_from_uplink(table, uplink, &arp);
+		return DPU_DONE;
+	}
+	if ((frame->head[0] & 1) && dpu_nd_is_solicit(frame, &nd)) {
+		nd_from_uplink(table, uplink, &nd);
 		return DPU_DONE;
 	}
 	if (frame->head[0] & 1) {

@@ -1,5 +1,5 @@
 /*
- * table.c - snapshots of the ports, found by MAC and by IPv4 address.
+ * table.c - snapshots of the ports, found by MAC, IPv4 and IPv6 address.
  *
  * A snapshot is immutable; attach and detach build a new one. Lookups take no lock.
  */
@@ -56,6 +56,37 @@ struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be
 	return slot_find(table->by_ip, table->nr_slots, ipv4_be);
 }
 
+static bool is_none(const uint8_t ip6[16])
+{
+	static const uint8_t none[16];
+
+	return memcmp(ip6, none, sizeof(none)) == 0;
+}
+
+static uint64_t ip6_key(const uint8_t ip6[16])
+{
+	uint64_t halves[2];
+
+	memcpy(halves, ip6, sizeof(halves));
+	return halves[0] * 0x9e3779b97f4a7c15ULL ^ halves[1];
+}
+
+struct dpu_port *dpu_table_by_ip6(const struct dpu_table *table, const uint8_t ip6[16])
+{
+	static const uint8_t link_local[8] = {0xfe, 0x80};
+	struct dpu_port *port;
+
+	if (memcmp(ip6, link_local, sizeof(link_local)) == 0) {
+		const uint8_t mac[6] = {ip6[8] ^ 2, ip6[9], ip6[10], ip6[13], ip6[14], ip6[15]};
+
+		return ip6[11] == 0xff && ip6[12] == 0xfe ?
+			       dpu_table_by_mac(table, dpu_mac_key(mac)) :
+			       NULL;
+	}
+	port = slot_find(table->by_ip6, table->nr_slots, ip6_key(ip6));
+	return port && memcmp(port->config.ipv6, ip6, 16) == 0 ? port : NULL;
+}
+
 /* One allocation, to be freed with free(). */
 int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu_table **ret_table)
 {
@@ -65,7 +96,7 @@ int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu
 	while (nr_slots < 2 * nr_ports)
 		nr_slots *= 2;
 	table = calloc(1, sizeof(*table) + nr_ports * sizeof(table->port[0]) +
-				  3UL * nr_slots * sizeof(struct dpu_slot));
+				  4UL * nr_slots * sizeof(struct dpu_slot));
 	if (!table)
 		return -ENOMEM;
 	table->nr_ports = nr_ports;
@@ -73,13 +104,17 @@ int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu
 	table->by_mac = (struct dpu_slot *)(table + 1);
 	table->by_ip = table->by_mac + nr_slots;
 	table->by_id = table->by_ip + nr_slots;
-	table->port = (struct dpu_port **)(table->by_id + nr_slots);
+	table->by_ip6 = table->by_id + nr_slots;
+	table->port = (struct dpu_port **)(table->by_ip6 + nr_slots);
 	for (unsigned i = 0; i < nr_ports; i++) {
 		table->port[i] = ports[i];
 		slot_insert(table->by_mac, nr_slots, ports[i]->mac_key, ports[i]);
 		slot_insert(table->by_id, nr_slots, ports[i]->config.id, ports[i]);
 		if (ports[i]->config.ipv4_be)
 			slot_insert(table->by_ip, nr_slots, ports[i]->config.ipv4_be, ports[i]);
+		if (!is_none(ports[i]->config.ipv6))
+			slot_insert(table->by_ip6, nr_slots, ip6_key(ports[i]->config.ipv6),
+				    ports[i]);
 	}
 	*ret_table = table;
 	return 0;

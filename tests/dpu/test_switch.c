@@ -293,6 +293,69 @@ static void test_arp_is_answered(void **state)
 	assert_int_equal(fx.works[B], 0);
 }
 
+/* Link-local addresses hold the MAC that they are asked for. */
+static void nd_question(unsigned from, unsigned about, uint8_t *frame)
+{
+	uint8_t mac[6];
+
+	memset(frame, 0, 86);
+	frame[0] = frame[1] = 0x33;
+	frame[2] = 0xff;
+	fixture_mac(from, mac);
+	memcpy(frame + 6, mac, 6);
+	frame[12] = 0x86;
+	frame[13] = 0xdd;
+	frame[14] = 0x60;
+	frame[19] = 32;
+	frame[20] = 58;
+	frame[21] = 255;
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t *ip = frame + (i == 0 ? 22 : 62);
+
+		fixture_mac(i == 0 ? from : about, mac);
+		ip[0] = 0xfe;
+		ip[1] = 0x80;
+		ip[8] = mac[0] ^ 2;
+		memcpy(ip + 9, mac + 1, 2);
+		ip[11] = 0xff;
+		ip[12] = 0xfe;
+		memcpy(ip + 13, mac + 3, 3);
+	}
+	frame[38] = 0xff;
+	frame[54] = 135;
+}
+
+static void test_nd_is_answered(void **state)
+{
+	uint32_t sum = 32 + 58;
+	uint8_t mac[6];
+
+	(void)state;
+	nd_question(A, B, sent);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, 86, 100));
+	assert_int_equal(fixture_round(), 1);
+	assert_int_equal(driver_receive(&fx.driver[A], 0, &hdr, got, sizeof(got)), 86);
+	fixture_mac(B, mac);
+	assert_memory_equal(got + 6, mac, 6);
+	assert_int_equal(got[54], 136);
+	assert_int_equal(got[58], 0x60);              /* an answer, that overrides */
+	assert_memory_equal(got + 22, sent + 62, 16); /* from who was asked for */
+	assert_memory_equal(got + 38, sent + 22, 16);
+	assert_memory_equal(got + 62, sent + 62, 16);
+	assert_int_equal(got[78], 2);
+	assert_memory_equal(got + 80, mac, 6);
+	for (unsigned i = 22; i < 86; i += 2)
+		sum += (uint32_t)got[i] << 8 | got[i + 1];
+	assert_int_equal((sum & 0xffff) + (sum >> 16), 0xffff);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fx.works[B], 0);
+	/* from :: it is a claim, for all to hear */
+	memset(sent + 22, 0, 16);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, 86, 100));
+	assert_int_equal(fixture_round(), 1);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 86);
+}
+
 static void test_other_tenant(void **state)
 {
 	struct dpu_port_config config = {
@@ -498,6 +561,7 @@ int main(void)
 		TEST(test_spoofed_source),
 		TEST(test_slow_receiver),
 		TEST(test_arp_is_answered),
+		TEST(test_nd_is_answered),
 		TEST(test_other_tenant),
 		TEST(test_attach_refuses),
 		TEST(test_redirect),
