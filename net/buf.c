@@ -228,7 +228,8 @@ static void frag_list_drop_empty(struct buf_pool *pool, struct frag_list *list)
 int frag_list_append_user(struct buf_pool *pool, struct frag_list *list, uint32_t seq,
 			  const void *user_src, uint32_t bytes)
 {
-	const uint8_t *from = user_src;
+	/* the program's: no pointer of ours, perhaps NULL */
+	uintptr_t from = (uintptr_t)user_src;
 	uint32_t done = 0;
 
 	while (done < bytes) {
@@ -240,7 +241,8 @@ int frag_list_append_user(struct buf_pool *pool, struct frag_list *list, uint32_
 		if (frag == NULL)
 			return done > 0 ? (int)done : -ENOBUFS;
 		part = min_u32(bytes - done, BUF_BYTES - pool->meta[frag->page].used);
-		if (net_env_copy_in(frag_data(pool, frag) + frag->bytes, from + done, part) != 0) {
+		if (net_env_copy_in(frag_data(pool, frag) + frag->bytes,
+				    (const void *)(from + done), part) != 0) {
 			frag_list_drop_empty(pool, list);
 			return done > 0 ? (int)done : -EFAULT;
 		}

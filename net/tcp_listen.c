@@ -50,6 +50,8 @@ static void child_inherit(struct tcp_sock *child, const struct tcp_sock *listene
 	s->rcvlowat = from->rcvlowat;
 	s->mark = from->mark;
 	s->priority = from->priority;
+	s->device = from->device;
+	s->pmtu_discover = from->pmtu_discover;
 	s->reuse_addr = from->reuse_addr;
 	s->reuse_port = from->reuse_port;
 	s->v6only = from->v6only;

@@ -71,4 +71,5 @@ int proc_show_smaps(const struct proc_object *object, struct strbuf *buf);
 int proc_show_smaps_rollup(const struct proc_object *object, struct strbuf *buf);
 
 extern const struct proc_entry proc_pid_entry; /* proc_pid.c: the directory of a process */
+extern const struct proc_dir proc_net_dir;     /* proc_net.c: net of a process */
 extern const struct proc_dir proc_sys_dir;     /* proc_sys.c: /proc/sys */

@@ -716,6 +716,7 @@ static const struct proc_entry *find_task(const struct proc_object *object, int 
 
 static const struct proc_entry pid_entries[] = {
 	PID_FILES,
+	{.name = "net", .mode = S_IFDIR | 0555, .dir = &proc_net_dir},
 	{.name = "task", .mode = S_IFDIR | 0555, .dir = &task_dir},
 };
 static const struct proc_dir pid_dir = {.entries = pid_entries,

@@ -224,6 +224,12 @@ static int link_mounts(const struct proc_object *object, char *buf)
 	return fmt_print(buf, FS_NAME_MAX, "self/mounts");
 }
 
+static int link_net(const struct proc_object *object, char *buf)
+{
+	(void)object;
+	return fmt_print(buf, FS_NAME_MAX, "self/net");
+}
+
 /* ---- processes ---- */
 
 static const struct proc_entry *find_process(const struct proc_object *object, int number,
@@ -263,6 +269,7 @@ static const struct proc_entry root_entries[] = {
 	{.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
 	{.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
 	{.name = "mounts", .mode = S_IFLNK | 0777, .readlink = link_mounts},
+	{.name = "net", .mode = S_IFLNK | 0777, .readlink = link_net},
 	{.name = "self", .mode = S_IFLNK | 0777, .readlink = link_self},
 	{.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},
 	{.name = "sys", .mode = S_IFDIR | 0555, .dir = &proc_sys_dir},
