@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "net/env.h"
+#include "net/wire.h"
 
 #define WINDOW_BYTES (ABI_BUFS_OFF + HOST_POOL_PAGES * 4096ul)
 
@@ -204,6 +205,22 @@ static struct frame *frame_copy(const struct frame *from)
 	return copy;
 }
 
+/* RFC 3168 5: a router marks instead of dropping. IPv4 only. */
+static void link_mark(struct frame *frame)
+{
+	uint8_t *ip = frame->data + 14;
+	uint16_t sum;
+
+	if (frame->bytes < 34 || ip[0] != 0x45 || (ip[1] & ECN_MASK) == 0 ||
+	    !dice(world.link.ce_permille))
+		return;
+	ip[1] |= ECN_CE;
+	ip[10] = ip[11] = 0;
+	sum = csum_finish(csum_add(0, ip, 20));
+	memcpy(ip + 10, &sum, 2);
+	world.ce_marks[frame->from]++;
+}
+
 static void link_send(struct frame *frame)
 {
 	const struct link_model *link = &world.link;
@@ -214,6 +231,7 @@ static void link_send(struct frame *frame)
 		free(frame);
 		return;
 	}
+	link_mark(frame);
 	frame->order = world.order++;
 	frame->at_ns = world.now_ns + link->delay_ns;
 	if (link->jitter_ns != 0)

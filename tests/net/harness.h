@@ -45,6 +45,7 @@ struct link_model {
 	uint64_t delay_ns;
 	uint64_t jitter_ns;
 	unsigned int loss_permille, duplicate_permille, reorder_permille, corrupt_permille;
+	unsigned int ce_permille; /* of what may be marked: congestion experienced */
 	/* sees every frame (Ethernet on, no virtio header) before the dice; false: drop it */
 	bool (*inspect)(unsigned int from, uint8_t *frame, size_t bytes, void *arg);
 	void *arg;
@@ -71,6 +72,7 @@ struct world {
 	struct frame *captured, *captured_tail; /* frames to host 1 when it has no stack: a script
 						 */
 	size_t allocated;
+	unsigned int ce_marks[2]; /* by sender */
 };
 
 extern struct world world;

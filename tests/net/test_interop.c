@@ -344,6 +344,40 @@ static void test_bulk_reorder(void **state)
 	bulk(false, &link, 2000000, 60);
 }
 
+/* The kernel asks for ECN too; packets are marked, and neither end may lose anything by it. */
+static void test_bulk_ecn(void **state)
+{
+	struct link_model link = {.delay_ns = 2 * MS, .ce_permille = 50};
+	int fd = open("/proc/sys/net/ipv4/tcp_ecn", O_WRONLY);
+
+	(void)state;
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		skip(); /* /proc/sys is read-only */
+	close(fd);
+	for (int in = 0; in < 2; in++) {
+		struct tcp_info info;
+		socklen_t bytes = sizeof(info);
+		struct net_sock *stack;
+		int kernel;
+
+		begin(true, &link);
+		if (in)
+			connect_in(&stack, &kernel);
+		else
+			connect_out(&stack, &kernel);
+		assert_int_equal(net_getsockopt(stack, IPPROTO_TCP, TCP_INFO, &info, &bytes), 0);
+		assert_true(info.tcpi_options & TCPI_OPT_ECN);
+		bytes = sizeof(info);
+		assert_int_equal(getsockopt(kernel, IPPROTO_TCP, TCP_INFO, &info, &bytes), 0);
+		assert_true(info.tcpi_options & TCPI_OPT_ECN);
+		exchange(stack, kernel, 1000000, 60);
+		assert_true(world.ce_marks[0] > 0 && world.ce_marks[1] > 0);
+		net_close(stack);
+		close(kernel);
+		end();
+	}
+}
+
 /* ---- datagrams ---- */
 
 static ssize_t stack_wait(struct net_sock *sock, void *data, size_t bytes)
@@ -532,6 +566,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_bulk_loss, teardown),
 		cmocka_unit_test_teardown(test_bulk_loss5, teardown),
 		cmocka_unit_test_teardown(test_bulk_reorder, teardown),
+		cmocka_unit_test_teardown(test_bulk_ecn, teardown),
 		cmocka_unit_test_teardown(test_udp, teardown),
 		cmocka_unit_test_teardown(test_refused, teardown),
 		cmocka_unit_test_teardown(test_ping, teardown),
