@@ -157,6 +157,8 @@ static void exec_reset(struct task *task, const char *path)
 	struct process *process = task->process;
 
 	fdtable_close_on_exec(process->files);
+	/* a program that uid 0 starts has all again (capabilities(7)) */
+	process->creds.permitted_gone = process->creds.effective_gone = 0;
 	itimers_exec(process);
 	signal_process_exec(process);
 	exec_set_comm(task, path);

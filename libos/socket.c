@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -305,8 +306,11 @@ int inet_socket(int family, int type, int protocol, unsigned file_flags, struct 
 {
 	struct inet_sock like = {.family = family, .type = type, .protocol = protocol};
 	struct net_sock *sock;
-	int rc = net_socket(stack(), family, type, protocol, NULL, &sock);
+	int rc;
 
+	if (type == SOCK_RAW && !(creds_effective(&current()->process->creds) >> CAP_NET_RAW & 1))
+		return -EPERM;
+	rc = net_socket(stack(), family, type, protocol, NULL, &sock);
 	if (rc != 0)
 		return rc;
 	rc = inet_file_create(sock, &like, file_flags, ret_file);

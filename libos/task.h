@@ -127,7 +127,22 @@ struct creds {
 	unsigned gid, egid, sgid, fsgid;
 	unsigned nr_groups;
 	unsigned groups[64];
+	/* Capabilities that uid 0 has given up (capabilities(7)): others have none. */
+	uint64_t permitted_gone, effective_gone;
+	uint64_t inheritable;
 };
+
+#define CAPS_ALL 0x1ffffffffffULL /* CAP_LAST_CAP is 40 */
+
+static inline uint64_t creds_permitted(const struct creds *c)
+{
+	return c->uid == 0 || c->euid == 0 || c->suid == 0 ? CAPS_ALL & ~c->permitted_gone : 0;
+}
+
+static inline uint64_t creds_effective(const struct creds *c)
+{
+	return c->euid == 0 ? creds_permitted(c) & ~c->effective_gone : 0;
+}
 
 struct process {
 	unsigned refs;

@@ -316,7 +316,8 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 	if (r == 0) {
 		config.ipv4_be = inst->ip_be;
 		ipam_mac(inst->id, config.mac);
-		ipam_ip6(spec->tenant, inst->ip_be, config.ipv6);
+		ipam_ip6(spec->tenant, inst->ip_be, inst->ip6);
+		memcpy(config.ipv6, inst->ip6, sizeof(config.ipv6));
 		r = dataplane_instance_add(&config, &inst->dp);
 		if (r < 0)
 			snprintf(error, size, "cannot make the instance's queues: %s",

@@ -56,6 +56,7 @@ struct instance {
 	json_t *request; /* as it came: for inspect */
 	uint32_t uid_index;
 	uint32_t ip_be;
+	uint8_t ip6[16];
 	uint32_t tenant;
 	const char *tenant_name;  /* leatd.tenants' */
 	struct dpu_limits limits; /* as asked for */

@@ -38,12 +38,10 @@ static json_t *instance_json(const struct instance *inst)
 	bool running = inst->state == INSTANCE_RUNNING;
 	uint64_t end_ns = running ? loop_now_ns() : inst->exited_ns;
 	char ip[INET_ADDRSTRLEN] = "", ip6[INET6_ADDRSTRLEN] = "";
-	uint8_t bytes[16];
 
 	if (running) {
 		inet_ntop(AF_INET, &inst->ip_be, ip, sizeof(ip));
-		ipam_ip6(inst->tenant, inst->ip_be, bytes);
-		inet_ntop(AF_INET6, bytes, ip6, sizeof(ip6));
+		inet_ntop(AF_INET6, inst->ip6, ip6, sizeof(ip6));
 	}
 	return json_pack(
 		"{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:o, s:s, s:I, s:f, s:O, s:O, s:O}",

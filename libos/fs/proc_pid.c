@@ -188,7 +188,7 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 {
 	const struct process *process = proc_process(object);
 	const struct task *task = proc_task(object);
-	uint64_t ignored, caught, caps;
+	uint64_t ignored, caught;
 
 	if (process == NULL)
 		return -ESRCH;
@@ -207,13 +207,14 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 		   process->nr_tasks, (unsigned long)(task != NULL ? task->pending.set : 0),
 		   (unsigned long)process->pending.set,
 		   (unsigned long)(task != NULL ? task->blocked : 0));
-	caps = process->creds.euid == 0 ? 0x1ffffffffffUL : 0;
 	strbuf_add(buf, "SigIgn:\t%016lx\nSigCgt:\t%016lx\n", (unsigned long)ignored,
 		   (unsigned long)caught);
 	strbuf_add(buf,
 		   "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\n"
 		   "CapBnd:\t%016lx\nCapAmb:\t%016lx\n",
-		   0UL, (unsigned long)caps, (unsigned long)caps, (unsigned long)caps, 0UL);
+		   (unsigned long)process->creds.inheritable,
+		   (unsigned long)creds_permitted(&process->creds),
+		   (unsigned long)creds_effective(&process->creds), (unsigned long)CAPS_ALL, 0UL);
 	strbuf_add(buf,
 		   "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t%x\nCpus_allowed_list:\t0-%u\n",
 		   (1U << instance()->boot->nr_vcpus) - 1, instance()->boot->nr_vcpus - 1);

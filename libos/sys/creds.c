@@ -1,7 +1,7 @@
 /*
  * creds.c - handlers of user and group ids and capabilities, as the instance sees them.
  *
- * Inside an instance uid 0 has every capability over the instance's own objects; the host sees one
+ * Inside an instance uid 0 has the capabilities over the instance's own objects; the host sees one
  * unprivileged uid whatever happens here.  See credentials(7), setresuid(2), capabilities(7).
  */
 #include <errno.h>
@@ -13,17 +13,14 @@
 #include "libos/syscall.h"
 #include "libos/uaccess.h"
 
-#define CAP_ALL_LOW 0xffffffffU
-#define CAP_ALL_HIGH 0x1ffU /* CAP_LAST_CAP is 40 */
-
 static struct creds *my_creds(void)
 {
 	return &current()->process->creds;
 }
 
-static bool privileged(void)
+static bool capable(unsigned cap)
 {
-	return my_creds()->euid == 0;
+	return (creds_effective(my_creds()) >> cap & 1) != 0;
 }
 
 SYS0(getuid)
@@ -78,7 +75,7 @@ SYS3(setresuid, unsigned, r, unsigned, e, unsigned, s)
 {
 	struct creds *c = my_creds();
 
-	if (!privileged() &&
+	if (!capable(CAP_SETUID) &&
 	    !(id_allowed(r, c->uid, c->euid, c->suid) && id_allowed(e, c->uid, c->euid, c->suid) &&
 	      id_allowed(s, c->uid, c->euid, c->suid)))
 		return -EPERM;
@@ -93,7 +90,7 @@ SYS3(setresgid, unsigned, r, unsigned, e, unsigned, s)
 {
 	struct creds *c = my_creds();
 
-	if (!privileged() &&
+	if (!capable(CAP_SETGID) &&
 	    !(id_allowed(r, c->gid, c->egid, c->sgid) && id_allowed(e, c->gid, c->egid, c->sgid) &&
 	      id_allowed(s, c->gid, c->egid, c->sgid)))
 		return -EPERM;
@@ -110,7 +107,7 @@ SYS1(setuid, unsigned, id)
 
 	if (id == ~0U)
 		return -EINVAL;
-	if (privileged())
+	if (capable(CAP_SETUID))
 		c->uid = c->suid = id;
 	else if (id != c->uid && id != c->suid)
 		return -EPERM;
@@ -124,7 +121,7 @@ SYS1(setgid, unsigned, id)
 
 	if (id == ~0U)
 		return -EINVAL;
-	if (privileged())
+	if (capable(CAP_SETGID))
 		c->gid = c->sgid = id;
 	else if (id != c->gid && id != c->sgid)
 		return -EPERM;
@@ -137,7 +134,7 @@ SYS2(setreuid, unsigned, r, unsigned, e)
 	struct creds *c = my_creds();
 	bool new_saved = r != ~0U || (e != ~0U && e != c->uid);
 
-	if (!privileged() &&
+	if (!capable(CAP_SETUID) &&
 	    !((r == ~0U || r == c->uid || r == c->euid) && id_allowed(e, c->uid, c->euid, c->suid)))
 		return -EPERM;
 	c->uid = r == ~0U ? c->uid : r;
@@ -152,7 +149,7 @@ SYS2(setregid, unsigned, r, unsigned, e)
 	struct creds *c = my_creds();
 	bool new_saved = r != ~0U || (e != ~0U && e != c->gid);
 
-	if (!privileged() &&
+	if (!capable(CAP_SETGID) &&
 	    !((r == ~0U || r == c->gid || r == c->egid) && id_allowed(e, c->gid, c->egid, c->sgid)))
 		return -EPERM;
 	c->gid = r == ~0U ? c->gid : r;
@@ -168,7 +165,7 @@ SYS1(setfsuid, unsigned, id)
 	struct creds *c = my_creds();
 	unsigned old = c->fsuid;
 
-	if (privileged() || id_allowed(id, c->uid, c->euid, c->suid))
+	if (capable(CAP_SETUID) || id_allowed(id, c->uid, c->euid, c->suid))
 		c->fsuid = id == ~0U ? c->fsuid : id;
 	return old;
 }
@@ -178,7 +175,7 @@ SYS1(setfsgid, unsigned, id)
 	struct creds *c = my_creds();
 	unsigned old = c->fsgid;
 
-	if (privileged() || id_allowed(id, c->gid, c->egid, c->sgid))
+	if (capable(CAP_SETGID) || id_allowed(id, c->gid, c->egid, c->sgid))
 		c->fsgid = id == ~0U ? c->fsgid : id;
 	return old;
 }
@@ -199,7 +196,7 @@ SYS2(setgroups, size_t, nr, const unsigned *, user_groups)
 	struct creds *c = my_creds();
 	unsigned groups[ARRAY_SIZE(c->groups)];
 
-	if (!privileged())
+	if (!capable(CAP_SETGID))
 		return -EPERM;
 	if (nr > ARRAY_SIZE(groups))
 		return -EINVAL;
@@ -210,7 +207,7 @@ SYS2(setgroups, size_t, nr, const unsigned *, user_groups)
 	return 0;
 }
 
-/* ---- capabilities: all of them for uid 0, none for others ---- */
+/* ---- capabilities: those that uid 0 has not given up, none for others ---- */
 
 static int cap_header(struct __user_cap_header_struct *user_header, unsigned *ret_words)
 {
@@ -235,10 +232,23 @@ static int cap_header(struct __user_cap_header_struct *user_header, unsigned *re
 	return header.pid == 0 || process_find(header.pid) != NULL ? 0 : -ESRCH;
 }
 
+/* Of the process that a header names, which exists and was readable a moment ago. */
+static struct creds *cap_creds(const struct __user_cap_header_struct *user_header)
+{
+	struct __user_cap_header_struct header = {0};
+	struct process *process;
+
+	if (copy_from_user(&header, user_header, sizeof(header)) != 0 || header.pid == 0)
+		return my_creds();
+	process = process_find(header.pid);
+	return process != NULL ? &process->creds : my_creds();
+}
+
 SYS2(capget, struct __user_cap_header_struct *, user_header, struct __user_cap_data_struct *,
      user_data)
 {
 	struct __user_cap_data_struct data[2] = {0};
+	const struct creds *creds;
 	unsigned words;
 	int err = cap_header(user_header, &words);
 
@@ -246,28 +256,39 @@ SYS2(capget, struct __user_cap_header_struct *, user_header, struct __user_cap_d
 		return user_data == NULL && err == -EINVAL ? 0 : err;
 	if (user_data == NULL)
 		return 0;
-	if (privileged()) {
-		data[0].effective = data[0].permitted = CAP_ALL_LOW;
-		data[1].effective = data[1].permitted = CAP_ALL_HIGH;
+	creds = cap_creds(user_header);
+	for (unsigned i = 0; i < 2; i++) {
+		data[i].effective = (uint32_t)(creds_effective(creds) >> 32 * i);
+		data[i].permitted = (uint32_t)(creds_permitted(creds) >> 32 * i);
+		data[i].inheritable = (uint32_t)(creds->inheritable >> 32 * i);
 	}
 	return copy_to_user(user_data, data, words * sizeof(data[0]));
 }
 
-/* Capabilities follow the uid here: a set that differs from what the uid has is refused. */
+/* Permitted ones can only be given up; of those, any may be effective. */
 SYS2(capset, struct __user_cap_header_struct *, user_header, const struct __user_cap_data_struct *,
      user_data)
 {
 	struct __user_cap_data_struct data[2] = {0};
-	bool all;
+	struct creds *creds = my_creds();
+	uint64_t effective, permitted, inheritable;
 	unsigned words;
 	int err = cap_header(user_header, &words);
 
 	if (err != 0)
 		return err;
+	if (cap_creds(user_header) != creds)
+		return -EPERM;
 	if (copy_from_user(data, user_data, words * sizeof(data[0])) != 0)
 		return -EFAULT;
-	all = data[0].effective == CAP_ALL_LOW && (words == 1 || data[1].effective == CAP_ALL_HIGH);
-	if (privileged())
-		return all ? 0 : -EPERM;
-	return data[0].effective == 0 && data[1].effective == 0 ? 0 : -EPERM;
+	effective = (data[0].effective | (uint64_t)data[1].effective << 32) & CAPS_ALL;
+	permitted = (data[0].permitted | (uint64_t)data[1].permitted << 32) & CAPS_ALL;
+	inheritable = (data[0].inheritable | (uint64_t)data[1].inheritable << 32) & CAPS_ALL;
+	if ((permitted & ~creds_permitted(creds)) != 0 || (effective & ~permitted) != 0 ||
+	    (inheritable & ~(creds->inheritable | creds_permitted(creds))) != 0)
+		return -EPERM;
+	creds->permitted_gone = CAPS_ALL & ~permitted;
+	creds->effective_gone = CAPS_ALL & ~effective;
+	creds->inheritable = inheritable;
+	return 0;
 }
