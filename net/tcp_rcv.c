@@ -46,8 +46,11 @@ void tcp_rcv_after_read(struct tcp_sock *ts)
 		return;
 	open = seq_lt(ts->rcv_nxt, ts->rcv_adv) ? ts->rcv_adv - ts->rcv_nxt : 0;
 	room = limit > ts->rcvq.bytes ? limit - ts->rcvq.bytes : 0;
-	/* tells of a window that has grown by two segments at least, when half of it is used up */
-	if (room >= open + 2u * ts->rcv_mss && open <= limit / 2)
+	/*
+	 * Tells of a window that has grown by two segments, or half the buffer where it is smaller
+	 * than that, when half of it is used up.
+	 */
+	if (room >= open + min_u32(2u * ts->rcv_mss, limit / 2) && open <= limit / 2)
 		tcp_send_ack(ts);
 }
 

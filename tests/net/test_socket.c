@@ -310,6 +310,35 @@ static void test_linger_zero(void **state)
 	net_close(pair[1]);
 }
 
+/* A receive buffer smaller than a segment of loopback: reading opens the window, no timer has to.
+ */
+static void test_small_buffer(void **state)
+{
+	static char data[200000];
+	struct net_sock *listener, *from, *to;
+	int small = 4096;
+	size_t sent = 0, got = 0;
+	ssize_t n;
+
+	(void)state;
+	listener = sock_listener(a, 80, 5);
+	net_setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	from = sock_new(a, AF_INET, SOCK_STREAM);
+	assert_int_equal(sock_connect(from, "127.0.0.1", 80), 0);
+	to = sock_accept(listener);
+	assert_non_null(to);
+	while (got < sizeof(data)) {
+		n = sock_send(from, data, sizeof(data) - sent, 0);
+		sent += n > 0 ? (size_t)n : 0;
+		n = sock_recv(to, data, sizeof(data), 0);
+		assert_true(n > 0); /* without the clock having moved */
+		got += (size_t)n;
+	}
+	net_close(from);
+	net_close(to);
+	net_close(listener);
+}
+
 static void test_close_sends_rest(void **state)
 {
 	static char data[300000];
@@ -891,35 +920,21 @@ static void test_churn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_loopback),
-		TEST(test_refused_loopback),
-		TEST(test_refused_remote),
-		TEST(test_unreachable),
-		TEST(test_bind),
-		TEST(test_reuseport),
-		TEST(test_backlog),
-		TEST(test_close_active),
-		TEST(test_close_both),
-		TEST(test_close_unread),
-		TEST(test_linger_zero),
-		TEST(test_close_sends_rest),
-		TEST(test_data_after_close),
-		TEST(test_zero_window),
-		TEST(test_retransmission_timeout),
-		TEST(test_keepalive),
-		TEST(test_piggyback),
-		TEST(test_nagle_cork),
-		TEST(test_dual_stack),
-		TEST(test_v6only),
-		TEST(test_udp),
-		TEST(test_udp_loopback),
-		TEST(test_udp_source),
-		TEST(test_udp_flood),
-		TEST(test_slow_readers),
-		TEST(test_options),
-		TEST(test_ioctls),
-		TEST(test_urgent),
-		TEST(test_faults),
+		TEST(test_loopback),       TEST(test_refused_loopback),
+		TEST(test_refused_remote), TEST(test_unreachable),
+		TEST(test_bind),           TEST(test_reuseport),
+		TEST(test_backlog),        TEST(test_close_active),
+		TEST(test_close_both),     TEST(test_close_unread),
+		TEST(test_linger_zero),    TEST(test_close_sends_rest),
+		TEST(test_small_buffer),   TEST(test_data_after_close),
+		TEST(test_zero_window),    TEST(test_retransmission_timeout),
+		TEST(test_keepalive),      TEST(test_piggyback),
+		TEST(test_nagle_cork),     TEST(test_dual_stack),
+		TEST(test_v6only),         TEST(test_udp),
+		TEST(test_udp_loopback),   TEST(test_udp_source),
+		TEST(test_udp_flood),      TEST(test_slow_readers),
+		TEST(test_options),        TEST(test_ioctls),
+		TEST(test_urgent),         TEST(test_faults),
 		TEST(test_churn),
 	};
 
