@@ -234,7 +234,7 @@ static int address_take(struct instance *inst, const struct instance_spec *spec,
 	int r;
 
 	if (memcmp(spec->ip6, none, 16) != 0 &&
-	    ipam_ip6_to_ip(spec->tenant, spec->ip6, &ip_be) < 0) {
+	    ipam_ip6_to_ip(inst->tenant, spec->ip6, &ip_be) < 0) {
 		snprintf(error, size,
 			 "cannot give that address: its last four bytes must be an address in "
 			 "10.99.0.0/16, and those before the tenant's prefix");
@@ -316,7 +316,7 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 	if (r == 0) {
 		config.ipv4_be = inst->ip_be;
 		ipam_mac(inst->id, config.mac);
-		ipam_ip6(spec->tenant, inst->ip_be, inst->ip6);
+		ipam_ip6(inst->tenant, inst->ip_be, inst->ip6);
 		memcpy(config.ipv6, inst->ip6, sizeof(config.ipv6));
 		r = dataplane_instance_add(&config, &inst->dp);
 		if (r < 0)
