@@ -156,6 +156,9 @@ int64_t ebpf_instance_trace(struct ebpf_instance *inst, char *buf, size_t size, 
 int ebpf_cpus_set(uint32_t count);
 void ebpf_thread_cpu_set(uint32_t cpu);
 
+/* What it is an instance of; lives as long as the instance. */
+const struct ebpf_object *ebpf_instance_object(const struct ebpf_instance *inst);
+
 /* Program by section or function name, NULL if there is none; lives as long as the instance. */
 const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, const char *name);
 

@@ -344,6 +344,11 @@ int64_t ebpf_instance_trace(struct ebpf_instance *inst, char *buf, size_t size, 
 	return ebpf_ring_take(ring, buf, size);
 }
 
+const struct ebpf_object *ebpf_instance_object(const struct ebpf_instance *inst)
+{
+	return inst->obj;
+}
+
 const struct ebpf_prog *ebpf_instance_prog(const struct ebpf_instance *inst, const char *name)
 {
 	const struct ebpf_code *code = ebpf_object_find(inst->obj, name);

@@ -17,6 +17,7 @@ static const struct {
 } commands[] = {
 	{"verify", bpf_verify}, {"disasm", bpf_disasm}, {"run", bpf_run},
 	{"test", bpf_test},     {"bench", bpf_bench},   {"conformance", bpf_conformance},
+	{"sign", bpf_sign},     {"map", bpf_map},
 };
 
 static int usage_to(FILE *out)
@@ -26,6 +27,8 @@ static int usage_to(FILE *out)
 	      "       leat bpf run [--engine E] [--packet HEX] FILE [PROGRAM]\n"
 	      "       leat bpf test FILE SCRIPT...\n"
 	      "       leat bpf bench [--json] [--quick] [--only CASE,...] [FILE...]\n"
+	      "       leat bpf sign --key PRIVATE.pem FILE...\n"
+	      "       leat bpf map NAME [MAP [list | get KEY | set KEY = VALUE | delete KEY]]\n"
 	      "       leat bpf conformance [--engine E] [MEMORY-HEX] < PROGRAM-HEX\n"
 	      "FILE is an eBPF object, PROGRAM a section or function, E interpreter or compiler.\n"
 	      "Exit status: 0 yes; 1 no: refused, wrong, or not there; 2 not understood.\n",
@@ -52,13 +55,10 @@ static bool parse_engine(const char *name, enum ebpf_engine *ret_engine)
 static bool parse_options(int argc, char **argv, struct bpf_options *ret_options)
 {
 	static const struct option longs[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"kernel", no_argument, NULL, 'k'},
-		{"quick", no_argument, NULL, 'q'},
-		{"only", required_argument, NULL, 'o'},
-		{"engine", required_argument, NULL, 'e'},
-		{"packet", required_argument, NULL, 'p'},
-		{0},
+		{"json", no_argument, NULL, 'j'},         {"kernel", no_argument, NULL, 'k'},
+		{"quick", no_argument, NULL, 'q'},        {"only", required_argument, NULL, 'o'},
+		{"engine", required_argument, NULL, 'e'}, {"packet", required_argument, NULL, 'p'},
+		{"key", required_argument, NULL, 'K'},    {0},
 	};
 	int option;
 
@@ -72,6 +72,8 @@ static bool parse_options(int argc, char **argv, struct bpf_options *ret_options
 			ret_options->quick = true;
 		else if (option == 'o')
 			ret_options->only = optarg;
+		else if (option == 'K')
+			ret_options->key = optarg;
 		else if (option == 'p')
 			ret_options->packet = optarg;
 		else if (option != 'e' || !parse_engine(optarg, &ret_options->engine))

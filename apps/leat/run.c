@@ -100,17 +100,19 @@ int run_add_env(struct run_request *run, const char *text)
 
 int run_set_filter(struct run_request *run, const char *text)
 {
-	int fd;
+	int fds[2], nr;
 
 	if (strcmp(text, "none") == 0 || strcmp(text, "default") == 0) {
 		json_object_set_new(run->json, "filter", json_string(text));
 		return 0;
 	}
-	fd = open(text, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return leat_error("cannot open the filter %s: %s", text, strerror(errno));
+	nr = filter_open(text, fds);
+	if (nr < 0)
+		return -nr;
 	json_object_set_new(run->json, "filter", json_string("object"));
-	role_put(run, "filter", fd);
+	role_put(run, "filter", fds[0]);
+	if (nr > 1)
+		role_put(run, "signature", fds[1]);
 	return 0;
 }
 

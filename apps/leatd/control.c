@@ -24,9 +24,12 @@ static const struct {
 	const char *name;
 	void (*run)(struct leatd *leatd, struct client *client, const struct request *req);
 } ops[] = {
-	{"run", op_run},     {"ps", op_ps},         {"inspect", op_inspect}, {"signal", op_signal},
-	{"stop", op_stop},   {"rm", op_rm},         {"logs", op_logs},       {"filter", op_filter},
-	{"limit", op_limit}, {"uplink", op_uplink},
+	{"run", op_run},         {"ps", op_ps},
+	{"inspect", op_inspect}, {"signal", op_signal},
+	{"stop", op_stop},       {"rm", op_rm},
+	{"logs", op_logs},       {"filter", op_filter},
+	{"limit", op_limit},     {"filter-show", op_filter_show},
+	{"map", op_map},         {"uplink", op_uplink},
 };
 
 void client_reply(struct client *client, json_t *reply, const int *fds, unsigned nr_fds)

@@ -127,6 +127,12 @@ struct dp_instance_stats {
 
 void dataplane_instance_stats(struct dp_instance *inst, struct dp_instance_stats *ret_stats);
 
+/* Calls @visit with the filter, which stays meanwhile; -ENOENT: there is none. */
+struct ebpf_instance;
+int dataplane_instance_filter_visit(struct dp_instance *inst,
+				    void (*visit)(struct ebpf_instance *filter, void *arg),
+				    void *arg);
+
 /* The filter's own counter (enum leat_counter), -ENOENT without filter or map. */
 int dataplane_instance_filter_counter(struct dp_instance *inst, uint32_t index,
 				      uint64_t *ret_value);

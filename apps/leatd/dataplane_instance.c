@@ -223,3 +223,10 @@ int dataplane_instance_filter_counter(struct dp_instance *inst, uint32_t index, 
 {
 	return dpu_port_filter_counter(inst->port, index, ret_value);
 }
+
+int dataplane_instance_filter_visit(struct dp_instance *inst,
+				    void (*visit)(struct ebpf_instance *filter, void *arg),
+				    void *arg)
+{
+	return dpu_port_filter_visit(inst->port, visit, arg);
+}

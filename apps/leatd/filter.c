@@ -1,5 +1,9 @@
 /*
  * filter.c - filters: from an object file to something that the DPU runs.
+ *
+ * What was proved once is kept: the same bytes for the same tenant are neither proved nor compiled
+ * again while this leatd runs. The verifier, its tables and Leat's version are the same for as
+ * long.
  */
 #include "apps/leatd/leatd.h"
 
@@ -42,33 +46,150 @@ static int file_read(int fd, void **ret_bytes, size_t *ret_size)
 	return 0;
 }
 
-static int object_load(int fd, char *error, size_t error_size, struct ebpf_object **ret_object)
+/* ---- what was proved ---- */
+
+static struct filter_proof *proof_find(struct leatd *leatd, const uint8_t *digest)
+{
+	for (unsigned i = 0; i < FILTER_PROOFS_MAX; i++) {
+		struct filter_proof *proof = &leatd->proofs[i];
+
+		if (proof->object && memcmp(proof->digest, digest, DIGEST_BYTES) == 0)
+			return proof;
+	}
+	return NULL;
+}
+
+/* In the place of the one that was not used for longest. */
+static void proof_keep(struct leatd *leatd, const uint8_t *digest, struct ebpf_object *object)
+{
+	struct filter_proof *oldest = &leatd->proofs[0];
+
+	for (unsigned i = 1; i < FILTER_PROOFS_MAX; i++)
+		if (leatd->proofs[i].used < oldest->used)
+			oldest = &leatd->proofs[i];
+	ebpf_object_unref(oldest->object);
+	memcpy(oldest->digest, digest, DIGEST_BYTES);
+	oldest->object = ebpf_object_ref(object);
+	oldest->used = ++leatd->proof_clock;
+}
+
+void filter_proofs_finish(struct leatd *leatd)
+{
+	for (unsigned i = 0; i < FILTER_PROOFS_MAX; i++)
+		ebpf_object_unref(leatd->proofs[i].object);
+	signature_key_free(leatd->signer);
+}
+
+static int object_prove(struct leatd *leatd, const struct filter_source *source, const void *bytes,
+			size_t size, char *error, size_t error_size,
+			struct ebpf_object **ret_object)
 {
 	char report[EBPF_LOG_SIZE] = "";
+	uint8_t digest[DIGEST_BYTES];
+	struct filter_proof *proof;
+	int r = signature_digest(bytes, size, &source->tenant, sizeof(source->tenant), digest);
+
+	proof = r ? NULL : proof_find(leatd, digest);
+	if (proof) {
+		proof->used = ++leatd->proof_clock;
+		*ret_object = ebpf_object_ref(proof->object);
+		log_line(LOG_DEBUG, "filter: proved before");
+		return 0;
+	}
+	if (!r)
+		r = ebpf_object_load(bytes, size, report, sizeof(report), ret_object);
+	if (r < 0)
+		snprintf(error, error_size, "cannot use the filter: %s%s%s", strerror(-r),
+			 *report ? "\n" : "", report);
+	else
+		proof_keep(leatd, digest, *ret_object);
+	return r;
+}
+
+/* ---- whose it is ---- */
+
+static int signature_read(int fd, uint8_t ret_signature[SIGNATURE_BYTES])
+{
 	void *bytes = NULL;
 	size_t size = 0;
 	int r = file_read(fd, &bytes, &size);
+
+	if (r == 0 && size != SIGNATURE_BYTES)
+		r = -EINVAL;
+	if (r == 0)
+		memcpy(ret_signature, bytes, SIGNATURE_BYTES);
+	free(bytes);
+	return r;
+}
+
+static int signer_check(const struct leatd *leatd, const struct filter_source *source,
+			const void *bytes, size_t size, char *error, size_t error_size)
+{
+	uint8_t signature[SIGNATURE_BYTES];
+
+	if (!leatd->signer)
+		return 0;
+	if (source->signature_fd < 0) {
+		snprintf(error, error_size,
+			 "cannot use the filter: it is not signed, and leatd requires that: there "
+			 "is no file of its name with " SIGNATURE_SUFFIX " (leat bpf sign)");
+		return -EKEYREJECTED;
+	}
+	if (signature_read(source->signature_fd, signature) < 0) {
+		snprintf(error, error_size,
+			 "cannot use the filter: its signature is not a file of %d bytes",
+			 SIGNATURE_BYTES);
+		return -EKEYREJECTED;
+	}
+	if (!signature_is_valid(leatd->signer, bytes, size, signature)) {
+		snprintf(error, error_size,
+			 "cannot use the filter: its signature is not of these bytes by the key "
+			 "that leatd requires");
+		return -EKEYREJECTED;
+	}
+	return 0;
+}
+
+int filter_signer_read(struct leatd *leatd, const char *path)
+{
+	int r = signature_key_read(path, false, &leatd->signer);
+
+	if (r < 0)
+		log_line(LOG_ERROR, "cannot use the key %s: %s", path,
+			 r == -EKEYREJECTED ? "it is no public key of Ed25519 in PEM" :
+					      strerror(-r));
+	return r;
+}
+
+/* ---- all of it ---- */
+
+static int object_load(struct leatd *leatd, const struct filter_source *source, bool trusted,
+		       char *error, size_t error_size, struct ebpf_object **ret_object)
+{
+	void *bytes = NULL;
+	size_t size = 0;
+	int r = file_read(source->object_fd, &bytes, &size);
 
 	if (r < 0) {
 		snprintf(error, error_size, "cannot read the filter: %s", strerror(-r));
 		return r;
 	}
-	r = ebpf_object_load(bytes, size, report, sizeof(report), ret_object);
+	if (!trusted)
+		r = signer_check(leatd, source, bytes, size, error, error_size);
+	if (r == 0)
+		r = object_prove(leatd, source, bytes, size, error, error_size, ret_object);
 	free(bytes);
-	if (r < 0)
-		snprintf(error, error_size, "cannot use the filter: %s%s%s", strerror(-r),
-			 *report ? "\n" : "", report);
 	return r;
 }
 
-int filter_load(struct leatd *leatd, const char *kind, int object_fd, char *error,
+int filter_load(struct leatd *leatd, const struct filter_source *source, char *error,
 		size_t error_size, struct ebpf_object **ret_object)
 {
-	if (strcmp(kind, "none") == 0) {
+	if (strcmp(source->kind, "none") == 0) {
 		*ret_object = NULL;
 		return 0;
 	}
-	if (strcmp(kind, "default") == 0) {
+	if (strcmp(source->kind, "default") == 0) {
 		if (!leatd->default_filter) {
 			snprintf(error, error_size,
 				 "cannot use the default filter: it did not load (see the log)");
@@ -77,15 +198,16 @@ int filter_load(struct leatd *leatd, const char *kind, int object_fd, char *erro
 		*ret_object = ebpf_object_ref(leatd->default_filter);
 		return 0;
 	}
-	if (strcmp(kind, "object") != 0 || object_fd < 0) {
+	if (strcmp(source->kind, "object") != 0 || source->object_fd < 0) {
 		snprintf(error, error_size, "cannot understand the filter of the request");
 		return -EINVAL;
 	}
-	return object_load(object_fd, error, error_size, ret_object);
+	return object_load(leatd, source, false, error, error_size, ret_object);
 }
 
 int filter_load_default(struct leatd *leatd)
 {
+	struct filter_source source = {.kind = "object", .signature_fd = -1};
 	char path[PATH_MAX], error[EBPF_LOG_SIZE + 128];
 	int r = paths_find_filter(DEFAULT_FILTER, path, sizeof(path));
 
@@ -93,14 +215,15 @@ int filter_load_default(struct leatd *leatd)
 		log_line(LOG_ERROR, "cannot find the default filter %s", DEFAULT_FILTER);
 		return r;
 	}
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
+	source.object_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (source.object_fd < 0) {
 		r = -errno;
 		log_line(LOG_ERROR, "cannot open %s: %s", path, strerror(-r));
 		return r;
 	}
-	r = object_load(fd, error, sizeof(error), &leatd->default_filter);
-	close(fd);
+	/* a part of the installation, as leatd itself is */
+	r = object_load(leatd, &source, true, error, sizeof(error), &leatd->default_filter);
+	close(source.object_fd);
 	if (r < 0)
 		log_line(LOG_ERROR, "%s: %s", path, error);
 	return r;

@@ -307,8 +307,11 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 					    .gateway_be = htonl(IPAM_GATEWAY),
 					    .prefix_len = IPAM_PREFIX,
 					    .prefix6_len = IPAM_PREFIX6};
-	int r = filter_load(inst->leatd, spec->filter, spec->fds[ROLE_FILTER], error, size,
-			    &config.filter);
+	const struct filter_source source = {.kind = spec->filter,
+					     .object_fd = spec->fds[ROLE_FILTER],
+					     .signature_fd = spec->fds[ROLE_SIGNATURE],
+					     .tenant = inst->tenant};
+	int r = filter_load(inst->leatd, &source, error, size, &config.filter);
 
 	if (r < 0)
 		return r;
@@ -508,11 +511,12 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 	return 0;
 }
 
-int instance_set_filter(struct instance *inst, const char *kind, int object_fd, char *error,
+int instance_set_filter(struct instance *inst, const struct filter_source *source, char *error,
 			size_t error_size)
 {
+	const char *kind = source->kind;
 	struct ebpf_object *object = NULL;
-	int r = filter_load(inst->leatd, kind, object_fd, error, error_size, &object);
+	int r = filter_load(inst->leatd, source, error, error_size, &object);
 
 	if (r < 0)
 		return r;

@@ -12,6 +12,7 @@
 
 #include "apps/common/channel.h"
 #include "apps/common/parse.h"
+#include "apps/common/signature.h"
 #include "apps/leatd/cgroup.h"
 #include "apps/leatd/dataplane.h"
 #include "apps/leatd/image.h"
@@ -27,6 +28,7 @@
 #define INSTANCE_PORTS_MAX 32U
 #define INSTANCE_NPROC 4096U /* host threads of one instance */
 #define REASON_MAX 256U
+#define FILTER_PROOFS_MAX 64U
 #define EXIT_LEAT 125 /* Leat's own failure */
 
 struct leatd;
@@ -88,6 +90,13 @@ struct client {
 	bool owner;               /* its foreground: the instance goes with the connection */
 };
 
+/* A filter that was proved, by the digest of its bytes and of whom it was proved for. */
+struct filter_proof {
+	uint8_t digest[DIGEST_BYTES];
+	struct ebpf_object *object; /* NULL: none */
+	uint64_t used;              /* the clock's value then */
+};
+
 struct leatd {
 	struct loop loop;
 	struct state state;
@@ -103,6 +112,9 @@ struct leatd {
 	struct cgroup_root cgroup;
 	int cgroup_error; /* why there is none */
 	struct ebpf_object *default_filter;
+	struct signature_key *signer; /* NULL: filters need no signature */
+	struct filter_proof proofs[FILTER_PROOFS_MAX];
+	uint64_t proof_clock;
 	struct list instances; /* oldest first */
 	struct list clients;
 	uint32_t next_id;
@@ -122,6 +134,7 @@ enum fd_role {
 	ROLE_EXEC,
 	ROLE_CWD,
 	ROLE_FILTER,
+	ROLE_SIGNATURE,
 	ROLE_COUNT
 };
 
@@ -153,6 +166,14 @@ struct instance_spec {
 	struct publish ports[INSTANCE_PORTS_MAX];
 };
 
+/* Where a filter comes from. */
+struct filter_source {
+	const char *kind; /* "default", "none", "object" */
+	int object_fd;    /* -1: none */
+	int signature_fd; /* -1: none */
+	uint32_t tenant;  /* whose it will be */
+};
+
 /* On failure `error` holds a sentence for the user ("cannot X: reason"). */
 int instance_create(struct leatd *leatd, const struct instance_spec *spec, char *error,
 		    size_t error_size, struct instance **ret_inst);
@@ -165,7 +186,7 @@ void instance_stop(struct instance *inst, uint64_t timeout_ns);
 /* Ended by Leat: the reason is kept and told. */
 void instance_end(struct instance *inst, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-int instance_set_filter(struct instance *inst, const char *kind, int object_fd, char *error,
+int instance_set_filter(struct instance *inst, const struct filter_source *source, char *error,
 			size_t error_size);
 /* Takes an exited one off the list. */
 void instance_remove(struct instance *inst);
@@ -175,11 +196,17 @@ void instances_finish(struct leatd *leatd);
 
 /* ---- filter.c ---- */
 
-/* Reads, verifies and compiles; *ret_object is the caller's.  kind: "default", "none", "object". */
-int filter_load(struct leatd *leatd, const char *kind, int object_fd, char *error,
+/*
+ * Reads, checks the signature where one is required, verifies and compiles; *ret_object is the
+ * caller's.
+ */
+int filter_load(struct leatd *leatd, const struct filter_source *source, char *error,
 		size_t error_size, struct ebpf_object **ret_object);
 /* The default filter, from beside the executable. */
 int filter_load_default(struct leatd *leatd);
+/* The public key by which filters must be signed from now on; says itself what is wrong. */
+int filter_signer_read(struct leatd *leatd, const char *path);
+void filter_proofs_finish(struct leatd *leatd);
 
 /* ---- output.c ---- */
 
@@ -232,6 +259,8 @@ void op_logs(struct leatd *leatd, struct client *client, const struct request *r
 void op_limit(struct leatd *leatd, struct client *client, const struct request *req);
 void op_filter(struct leatd *leatd, struct client *client, const struct request *req);
 void op_uplink(struct leatd *leatd, struct client *client, const struct request *req);
+void op_filter_show(struct leatd *leatd, struct client *client, const struct request *req);
+void op_map(struct leatd *leatd, struct client *client, const struct request *req);
 
 /* ---- op_limit.c ---- */
 

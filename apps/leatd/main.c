@@ -28,6 +28,7 @@
 struct options {
 	const char *state_dir;
 	const char *netns;
+	const char *signer; /* NULL: filters need no signature */
 	bool private;
 };
 
@@ -37,6 +38,7 @@ static const char help[] =
 	"\n"
 	"  --state-dir DIR     where socket, lock and logs are (/run/leat, or $LEAT_STATE_DIR)\n"
 	"  --netns NAME        network namespace of the uplink (leat, or $LEAT_NETNS)\n"
+	"  --require-signed KEY.pub  takes only filters that this key of Ed25519 has signed\n"
 	"  --private           ends when it had no instance for 30 s\n"
 	"  --log-level LEVEL   error, warn, info or debug (info)\n"
 	"  --help, --version\n";
@@ -60,6 +62,7 @@ static int options_parse(int argc, char **argv, struct options *ret_options)
 	static const struct option table[] = {
 		{"state-dir", required_argument, NULL, 's'},
 		{"netns", required_argument, NULL, 'n'},
+		{"require-signed", required_argument, NULL, 'r'},
 		{"private", no_argument, NULL, 'p'},
 		{"log-level", required_argument, NULL, 'l'},
 		{"help", no_argument, NULL, 'h'},
@@ -80,6 +83,9 @@ static int options_parse(int argc, char **argv, struct options *ret_options)
 			break;
 		case 'n':
 			ret_options->netns = optarg;
+			break;
+		case 'r':
+			ret_options->signer = optarg;
 			break;
 		case 'p':
 			ret_options->private = true;
@@ -259,6 +265,11 @@ static int leatd_begin(struct leatd *leatd, const struct options *options)
 		r = -ENOMEM;
 	if (r < 0)
 		return fail("start", r);
+	if (options->signer != NULL) {
+		r = filter_signer_read(leatd, options->signer);
+		if (r < 0)
+			return r;
+	}
 	r = state_open(&leatd->state, options->state_dir);
 	if (r == -EBUSY)
 		log_line(LOG_ERROR, "another leatd uses %s; end it, or give --state-dir",
@@ -288,6 +299,7 @@ static void leatd_end(struct leatd *leatd)
 	if (leatd->cgroup_error == 0)
 		cgroup_root_finish(&leatd->cgroup);
 	ebpf_object_unref(leatd->default_filter);
+	filter_proofs_finish(leatd);
 	image_close(&leatd->image);
 	json_decref(leatd->tenants);
 	ipam_finish(&leatd->ipam);

@@ -97,8 +97,12 @@ void op_filter(struct leatd *leatd, struct client *client, const struct request 
 		client_error(client, "cannot set the filter of '%s': it has ended", inst->name);
 		return;
 	}
-	if (instance_set_filter(inst, kind, req->nr_fds > 0 ? req->fds[0] : -1, error,
-				sizeof(error)) < 0)
+	const struct filter_source source = {.kind = kind,
+					     .object_fd = req->nr_fds > 0 ? req->fds[0] : -1,
+					     .signature_fd = req->nr_fds > 1 ? req->fds[1] : -1,
+					     .tenant = inst->tenant};
+
+	if (instance_set_filter(inst, &source, error, sizeof(error)) < 0)
 		client_error(client, "%s", error);
 	else
 		reply_ok(client);

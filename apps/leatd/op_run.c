@@ -17,7 +17,7 @@
 #define TENANT_DEFAULT "default"
 
 static const char *const role_names[ROLE_COUNT] = {"stdin", "stdout", "stderr", "root",
-						   "exec",  "cwd",    "filter"};
+						   "exec",  "cwd",    "filter", "signature"};
 
 /* A list of strings with NULL at the end, pointing into the JSON; NULL: no list of strings. */
 static char **strings_of(const json_t *list)

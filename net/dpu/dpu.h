@@ -125,6 +125,14 @@ int dpu_port_set_filter(struct dpu_port *port, struct ebpf_object *filter);
  */
 int dpu_port_handle_set(struct dpu_port *port, const char *name, uint32_t index, uint32_t id);
 
+/*
+ * Calls @visit with the port's filter, which stays meanwhile: to read it and its maps, and to write
+ * those. -ENOENT: it has none.
+ */
+struct ebpf_instance;
+int dpu_port_filter_visit(struct dpu_port *port,
+			  void (*visit)(struct ebpf_instance *filter, void *arg), void *arg);
+
 /* ---- limits ---- */
 
 #define DPU_LIMIT_MAX 1000000000000ULL /* frames or bytes a second */

@@ -284,3 +284,20 @@ int dpu_port_filter_counter(struct dpu_port *port, uint32_t index, uint64_t *ret
 	pthread_mutex_unlock(&port->dpu->control);
 	return r;
 }
+
+int dpu_port_filter_visit(struct dpu_port *port,
+			  void (*visit)(struct ebpf_instance *filter, void *arg), void *arg)
+{
+	struct dpu_filter *filter;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&port->dpu->control);
+	/* relaxed: only holders of the lock replace it */
+	filter = atomic_load_explicit(&port->filter, memory_order_relaxed);
+	if (filter) {
+		visit(filter->instance, arg);
+		r = 0;
+	}
+	pthread_mutex_unlock(&port->dpu->control);
+	return r;
+}
