@@ -75,7 +75,15 @@ struct leat_conn {
 _Static_assert(sizeof(struct leat_conn_key) == 40, "struct leat_conn_key is ABI");
 _Static_assert(sizeof(struct leat_conn) == 16, "struct leat_conn is ABI");
 
-/* Map "buckets" of ratelimit: an array of struct leat_bucket (leat/abi/filter.h). */
+/* Map "rates" of ratelimit: an array by enum leat_rate_index. */
+struct leat_rate {
+	__u64 unit_ps;  /* picoseconds for a packet or a byte; 0: no limit */
+	__u64 burst_ns; /* what may pass at once, as the time that it takes */
+	__u64 full_ns;  /* the filter's */
+};
+
+_Static_assert(sizeof(struct leat_rate) == 24, "struct leat_rate is ABI");
+
 enum leat_rate_index {
 	LEAT_RATE_EGRESS_PACKETS,
 	LEAT_RATE_EGRESS_BYTES,
