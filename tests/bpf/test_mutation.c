@@ -157,8 +157,13 @@ static void test_library(void **state)
 	(void)state;
 	snprintf(pattern, sizeof(pattern), "%s/*.bpf.o", FILTERS);
 	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-	for (i = 0; i < found.gl_pathc; i++)
-		needed += remove_checks(strrchr(found.gl_pathv[i], '/') + 1, false);
+	for (i = 0; i < found.gl_pathc; i++) {
+		const char *name = strrchr(found.gl_pathv[i], '/') + 1;
+
+		/* the same C for the kernel's verifier: ours need not be able to prove it */
+		if (!strstr(name, ".kernel."))
+			needed += remove_checks(name, false);
+	}
 	globfree(&found);
 	assert_true(needed >= 17);
 }
