@@ -2,14 +2,11 @@
  * cmd_filter.c - leat filter: the filter of a running instance: another one, what it is, what it
  * counted.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "apps/common/signature.h"
 #include "apps/leat/bpf_common.h"
 #include "apps/leat/leat.h"
 
@@ -20,19 +17,6 @@ static const char help[] =
 	"set replaces the filter between two packets; FILE.sig beside FILE goes with it.\n"
 	"none: the queues carry nothing. show says what it is; stats what it\n"
 	"and the DPU counted.\n";
-
-/* The descriptors of a filter and, if there is one, of its signature; their number, < 0: told. */
-int filter_open(const char *path, int ret_fds[2])
-{
-	char signature[PATH_MAX];
-
-	ret_fds[0] = open(path, O_RDONLY | O_CLOEXEC);
-	if (ret_fds[0] < 0)
-		return -leat_error("cannot open the filter %s: %s", path, strerror(errno));
-	snprintf(signature, sizeof(signature), "%s" SIGNATURE_SUFFIX, path);
-	ret_fds[1] = open(signature, O_RDONLY | O_CLOEXEC);
-	return ret_fds[1] < 0 ? 1 : 2;
-}
 
 static int filter_set(const char *name, const char *filter)
 {

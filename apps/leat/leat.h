@@ -46,6 +46,7 @@ bool gateway_has(const char *name);
  * connection to it, or -1: the user has been told.
  */
 int daemon_launch(const char *program, const char *option, const char *log, int (*probe)(void));
+
 /*
  * A filter and, if F.sig is there, its signature: their descriptors and how many; < 0: the user has
  * been told, and it is the exit code, negative.

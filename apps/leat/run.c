@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "apps/common/parse.h"
+#include "apps/common/signature.h"
 #include "apps/leat/leat.h"
 
 extern char **environ;
@@ -96,6 +97,19 @@ int run_add_env(struct run_request *run, const char *text)
 	if (value != NULL)
 		json_array_append_new(env, json_sprintf("%s=%s", text, value));
 	return 0;
+}
+
+/* The descriptors of a filter and, if there is one, of its signature; their number, < 0: told. */
+int filter_open(const char *path, int ret_fds[2])
+{
+	char signature[PATH_MAX];
+
+	ret_fds[0] = open(path, O_RDONLY | O_CLOEXEC);
+	if (ret_fds[0] < 0)
+		return -leat_error("cannot open the filter %s: %s", path, strerror(errno));
+	snprintf(signature, sizeof(signature), "%s" SIGNATURE_SUFFIX, path);
+	ret_fds[1] = open(signature, O_RDONLY | O_CLOEXEC);
+	return ret_fds[1] < 0 ? 1 : 2;
 }
 
 int run_set_filter(struct run_request *run, const char *text)
