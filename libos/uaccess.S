@@ -18,16 +18,43 @@
 .endm
 
 #define EFAULT 14
+#define COPY_WORDS_MAX 64
 
 	.text
 
 /* size_t uaccess_copy(void *dst, const void *src, size_t n): bytes that were not copied. */
 FUNC uaccess_copy
 	movq %rdx, %rcx
+	cmpq $COPY_WORDS_MAX, %rdx
+	jbe 3f
 1:	rep movsb
 2:	movq %rcx, %rax
 	ret
+	/* A few words: the string instruction takes longer to start. A fault is pinned to its byte. */
+3:	subq $8, %rcx
+	jb 6f
+4:	movq (%rsi), %rax
+5:	movq %rax, (%rdi)
+	addq $8, %rsi
+	addq $8, %rdi
+	jmp 3b
+6:	addq $8, %rcx
+7:	subq $1, %rcx
+	jb 10f
+8:	movb (%rsi), %al
+9:	movb %al, (%rdi)
+	incq %rsi
+	incq %rdi
+	jmp 7b
+10:	xorl %eax, %eax
+	ret
+11:	leaq 1(%rcx), %rax
+	ret
 	MAY_FAULT 1b, 2b
+	MAY_FAULT 4b, 6b
+	MAY_FAULT 5b, 6b
+	MAY_FAULT 8b, 11b
+	MAY_FAULT 9b, 11b
 	.size uaccess_copy, . - uaccess_copy
 
 /* size_t uaccess_clear(void *dst, size_t n): bytes that were not cleared. */

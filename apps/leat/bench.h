@@ -43,3 +43,4 @@ int bench_density(int argc, char **argv);
 
 /* bench_script.c: the benchmarks in Python; argv[0] is the name. */
 int bench_script(int argc, char **argv);
+int bench_syscall(int argc, char **argv);

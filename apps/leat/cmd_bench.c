@@ -17,6 +17,7 @@ static const struct {
 	{"apps", bench_script, "redis, memcached, nginx, Go, node, Python and Java under load"},
 	{"density", bench_density, "many instances at once: starts, memory, requests, leaks"},
 	{"net", bench_script, "round trips, streams, datagrams, connections between programs"},
+	{"syscall", bench_syscall, "single system calls, round trips between threads, fork"},
 };
 
 #define NR_BENCHMARKS (sizeof(benchmarks) / sizeof(benchmarks[0]))

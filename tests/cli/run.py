@@ -491,6 +491,20 @@ def host_secrets_are_out_of_reach():
 
 
 @test
+def bench_syscall():
+    only = ('bench', 'syscall', '--quick', '--only', 'getpid,stat')
+    figures = {f['name']: f for f in json.loads(ok(cli(*only, '--json', timeout=120)).out)}
+    equal(sorted(figures), sorted(c + k for c in ('getpid', 'stat')
+                                  for k in ('.native', '.leat', '.ratio')), 'figures')
+    for f in figures.values():
+        true(f['value'] > 0, '%s is %s' % (f['name'], f['value']))
+        equal(f['unit'], 'x' if f['name'].endswith('ratio') else 'ns', 'unit of ' + f['name'])
+    true(figures['getpid.ratio']['value'] > 1, 'a trivial call is no faster than natively')
+    equal(cli('bench', 'syscall', '--only', 'nothing').code, 125, 'an unknown case')
+    equal(cli('bench', 'nothing').code, 125, 'an unknown benchmark')
+
+
+@test
 def idle_instance_uses_no_cpu():
     ok(cli('run', '-d', '--name', 'idle', '--', '/bin/sleep', '100'))
     try:
