@@ -7,6 +7,7 @@
  * process ends with the last of its processes.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -131,7 +132,7 @@ static void process_orphan_children(struct process *process)
 		if (!child->zombie)
 			process_parent_died(child);
 		else if (reaper == NULL)
-			process_unref(child);
+			process_reap(child);
 		else
 			wait_queue_wake(&reaper->child_wait, 0);
 	}
@@ -164,8 +165,9 @@ static void process_tell_parent(struct process *process)
 	uint32_t status = process->exit_status;
 	bool auto_reap;
 
+	wait_queue_wake(&process->exit_wait, POLLIN | POLLRDNORM);
 	if (parent == NULL) {
-		process_unref(process);
+		process_reap(process);
 		return;
 	}
 	auto_reap = process->exit_signal == SIGCHLD && parent_wants_no_zombie(parent);
@@ -175,11 +177,8 @@ static void process_tell_parent(struct process *process)
 	info.si_status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
 	if (process->exit_signal != 0)
 		signal_send_process(parent, process->exit_signal, &info);
-	if (auto_reap) {
-		list_del(&process->sibling);
-		process->parent = NULL;
-		process_unref(process);
-	}
+	if (auto_reap)
+		process_reap(process);
 	wait_queue_wake(&parent->child_wait, 0);
 }
 
@@ -246,6 +245,7 @@ static _Noreturn void task_end(struct task *task)
 	bool host_ends = false;
 
 	futex_task_exit(task);
+	futex_pi_task_exit(task);
 	task_clear_child_tid(task);
 	process->nr_tasks--;
 	wait_queue_wake(&process->vfork_done, 0); /* execve waits for the others to go */

@@ -16,6 +16,7 @@
 #include "libos/instance.h"
 #include "libos/kthread.h"
 #include "libos/mm.h"
+#include "libos/pidfd.h"
 #include "libos/process.h"
 #include "libos/uaccess.h"
 #include "libos/xstate.h"
@@ -37,7 +38,9 @@ static int clone_check(uint64_t flags, uint64_t tls)
 		return -EINVAL;
 	if ((flags & CLONE_SETTLS) != 0 && tls >= ABI_USER_HIGH)
 		return -EPERM;
-	return (flags & CLONE_PIDFD) != 0 ? -EINVAL : 0;
+	if ((flags & CLONE_PIDFD) != 0 && (flags & (CLONE_THREAD | CLONE_DETACHED)) != 0)
+		return -EINVAL;
+	return 0;
 }
 
 /* First steps of a child that has a copy of the memory: what clone(2) wants written there. */
@@ -125,7 +128,7 @@ static void process_discard(struct process *child)
 	if (child->mm != NULL)
 		mm_unref(child->mm);
 	child->host->nr_processes--;
-	process_unref(child);
+	process_reap(child);
 }
 
 static struct process *clone_process(const struct clone_request *req, int *ret_err)
@@ -181,20 +184,36 @@ static void vfork_wait(struct process *child)
 	}
 }
 
+/* CLONE_PIDFD: a descriptor in the parent's table, which the child does not get. */
+static int clone_pidfd(struct process *child, const struct clone_request *req, int *ret_fd)
+{
+	int fd;
+
+	if ((req->flags & CLONE_PIDFD) == 0)
+		return 0;
+	fd = pidfd_create(child, 0);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return put_user_u32((uint32_t *)req->pidfd, (uint32_t)fd);
+}
+
 static long clone_new_process(const struct clone_request *req)
 {
 	struct process *child;
 	struct task *task;
-	int err, pid;
+	int err, pid, pidfd = -1;
 
 	child = clone_process(req, &err);
 	if (child == NULL)
 		return err;
 	task = clone_task(child, req);
-	err = task == NULL ? -ENOMEM : 0;
+	err = task == NULL ? -ENOMEM : clone_pidfd(child, req, &pidfd);
 	if (err == 0 && (req->flags & CLONE_VM) == 0)
 		err = clone_host(child);
 	if (err != 0) {
+		if (pidfd >= 0)
+			fd_close(pidfd);
 		task_destroy(task);
 		process_discard(child);
 		return err;

@@ -3,8 +3,7 @@
  *
  * Waiters hang in a hash table in the arena, keyed by the memory's identity (mm_key), so that words
  * in memory shared between processes of the instance work too.  No host futex is involved: a waiter
- * is a parked task.  See futex(2); priority-inheriting operations are refused (-ENOSYS), and glibc
- * then reports ENOTSUP from pthread_mutexattr_setprotocol users.
+ * is a parked task.  See futex(2); the operations on locks that are handed over are in futex_pi.c.
  */
 #include "libos/futex.h"
 
@@ -17,6 +16,7 @@
 #include "leat/base/bits.h"
 #include "libos/arena.h"
 #include "libos/clock.h"
+#include "libos/futex_internal.h"
 #include "libos/instance.h"
 #include "libos/mm.h"
 #include "libos/syscall.h"
@@ -27,14 +27,6 @@
 
 #define FUTEX_BUCKETS 256
 #define ROBUST_LIST_LIMIT 2048 /* as the kernel: a cycle ends there */
-
-struct futex_waiter {
-	struct list node;
-	struct mem_key key;
-	uint32_t bitset;
-	bool woken;
-	struct task *task;
-};
 
 struct futex_table {
 	struct list bucket[FUTEX_BUCKETS];
@@ -49,10 +41,11 @@ int futex_init(struct instance *inst)
 	for (size_t i = 0; i < FUTEX_BUCKETS; i++)
 		list_init(&table->bucket[i]);
 	inst->futexes = table;
+	list_init(&inst->futex_pis);
 	return 0;
 }
 
-static struct list *futex_bucket(const struct mem_key *key)
+struct list *futex_bucket(const struct mem_key *key)
 {
 	struct futex_table *table = instance()->futexes;
 	uint64_t hash = ((uint64_t)(uintptr_t)key->object >> 4) + (key->offset >> 2);
@@ -61,13 +54,13 @@ static struct list *futex_bucket(const struct mem_key *key)
 	return &table->bucket[hash >> 56];
 }
 
-static bool futex_key_equal(const struct mem_key *a, const struct mem_key *b)
+bool futex_key_equal(const struct mem_key *a, const struct mem_key *b)
 {
 	return a->object == b->object && a->offset == b->offset;
 }
 
 /* Private futexes need no look-up of the mapping: the address is the identity. */
-static int futex_key(uint64_t uaddr, bool is_private, struct mem_key *ret_key)
+int futex_key(uint64_t uaddr, bool is_private, struct mem_key *ret_key)
 {
 	struct mm *mm = current()->process->mm;
 
@@ -82,14 +75,15 @@ static int futex_key(uint64_t uaddr, bool is_private, struct mem_key *ret_key)
 	return 0;
 }
 
-static void futex_waiter_wake(struct futex_waiter *waiter)
+void futex_waiter_wake(struct futex_waiter *waiter)
 {
 	list_del(&waiter->node);
 	waiter->woken = true;
 	task_wake(waiter->task);
 }
 
-static unsigned futex_wake_key(const struct mem_key *key, unsigned nr, uint32_t bitset)
+/* How many were woken; -EINVAL: who waits there takes part in handing over a lock. */
+static long futex_wake_key(const struct mem_key *key, unsigned nr, uint32_t bitset)
 {
 	struct list *bucket = futex_bucket(key);
 	struct list *pos, *tmp;
@@ -100,7 +94,11 @@ static unsigned futex_wake_key(const struct mem_key *key, unsigned nr, uint32_t 
 
 		if (woken >= nr)
 			break;
-		if (!futex_key_equal(&waiter->key, key) || (waiter->bitset & bitset) == 0)
+		if (!futex_key_equal(&waiter->key, key))
+			continue;
+		if (futex_is_pi(waiter))
+			return -EINVAL;
+		if ((waiter->bitset & bitset) == 0)
 			continue;
 		futex_waiter_wake(waiter);
 		woken++;
@@ -205,6 +203,8 @@ static long futex_requeue(const struct mem_key *from, const struct mem_key *to, 
 
 		if (!futex_key_equal(&waiter->key, from))
 			continue;
+		if (futex_is_pi(waiter))
+			return -EINVAL;
 		if (woken < nr_wake) {
 			futex_waiter_wake(waiter);
 			woken++;
@@ -293,12 +293,16 @@ static long futex_wake_op(const struct mem_key *key1, const struct mem_key *key2
 	if (hit < 0)
 		return hit;
 	woken = futex_wake_key(key1, nr_wake, FUTEX_BITSET_MATCH_ANY);
-	if (hit)
-		woken += futex_wake_key(key2, nr_wake2, FUTEX_BITSET_MATCH_ANY);
+	if (woken >= 0 && hit) {
+		long more = futex_wake_key(key2, nr_wake2, FUTEX_BITSET_MATCH_ANY);
+
+		woken = more < 0 ? more : woken + more;
+	}
 	return woken;
 }
 
-/* FUTEX_WAIT's timeout is relative; FUTEX_WAIT_BITSET's is absolute, by either clock. */
+/* FUTEX_WAIT's timeout is relative, FUTEX_LOCK_PI's by the real time; the others' by either clock.
+ */
 static int futex_deadline(int op, const struct timespec *user_timeout, uint64_t *ret_deadline_ns)
 {
 	struct timespec ts;
@@ -314,7 +318,7 @@ static int futex_deadline(int op, const struct timespec *user_timeout, uint64_t 
 		return -EINVAL;
 	if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT)
 		*ret_deadline_ns = deadline_after(timespec_to_ns(&ts));
-	else if ((op & FUTEX_CLOCK_REALTIME) != 0)
+	else if ((op & FUTEX_CLOCK_REALTIME) != 0 || (op & FUTEX_CMD_MASK) == FUTEX_LOCK_PI)
 		*ret_deadline_ns = deadline_from_realtime(timespec_to_ns(&ts));
 	else
 		*ret_deadline_ns = timespec_to_ns(&ts);
@@ -344,7 +348,7 @@ static long futex_op_wake(uint64_t uaddr, bool is_private, uint32_t nr, uint32_t
 		return err;
 	if (bitset == 0)
 		return -EINVAL;
-	return (long)futex_wake_key(&key, nr, bitset);
+	return futex_wake_key(&key, nr, bitset);
 }
 
 /* The operations on two words. */
@@ -374,13 +378,42 @@ static long futex_op_pair(int op, uint64_t uaddr, uint64_t uaddr2, uint32_t val,
 	return futex_requeue(&key1, &key2, val, val2);
 }
 
+static long futex_op_lock_pi(uint64_t uaddr, int op, const struct timespec *timeout)
+{
+	uint64_t deadline_ns;
+	int err = futex_deadline(op, timeout, &deadline_ns);
+
+	if (err != 0)
+		return err;
+	return futex_lock_pi(uaddr, (op & FUTEX_PRIVATE_FLAG) != 0, deadline_ns, false);
+}
+
+static long futex_op_requeue_pi(int op, struct futex_requeue_pi_args *args, uint64_t arg4)
+{
+	int err;
+
+	args->is_private = (op & FUTEX_PRIVATE_FLAG) != 0;
+	if ((op & FUTEX_CMD_MASK) == FUTEX_CMP_REQUEUE_PI) {
+		args->nr_requeue = (uint32_t)arg4;
+		return futex_cmp_requeue_pi(args);
+	}
+	err = futex_deadline(op, (const struct timespec *)arg4, &args->deadline_ns);
+	return err != 0 ? err : futex_wait_requeue_pi(args);
+}
+
+static bool futex_takes_clock(int cmd)
+{
+	return cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_WAIT_REQUEUE_PI || cmd == FUTEX_LOCK_PI2;
+}
+
 SYS6(futex, uint64_t, uaddr, int, op, uint32_t, val, uint64_t, arg4, uint64_t, uaddr2, uint32_t,
      val3)
 {
 	bool is_private = (op & FUTEX_PRIVATE_FLAG) != 0;
 	int cmd = op & FUTEX_CMD_MASK;
+	struct futex_requeue_pi_args pi = {.uaddr = uaddr, .uaddr2 = uaddr2};
 
-	if ((op & FUTEX_CLOCK_REALTIME) != 0 && cmd != FUTEX_WAIT_BITSET)
+	if ((op & FUTEX_CLOCK_REALTIME) != 0 && !futex_takes_clock(cmd))
 		return -ENOSYS;
 	switch (cmd) {
 	case FUTEX_WAIT:
@@ -396,10 +429,141 @@ SYS6(futex, uint64_t, uaddr, int, op, uint32_t, val, uint64_t, arg4, uint64_t, u
 	case FUTEX_CMP_REQUEUE:
 	case FUTEX_WAKE_OP:
 		return futex_op_pair(op, uaddr, uaddr2, val, (uint32_t)arg4, val3);
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+		return futex_op_lock_pi(uaddr, op, (const struct timespec *)arg4);
+	case FUTEX_TRYLOCK_PI:
+		return futex_lock_pi(uaddr, is_private, 0, true);
+	case FUTEX_UNLOCK_PI:
+		return futex_unlock_pi(uaddr, is_private);
+	case FUTEX_WAIT_REQUEUE_PI:
+		pi.expected = val;
+		pi.bitset = FUTEX_BITSET_MATCH_ANY;
+		return futex_op_requeue_pi(op, &pi, arg4);
+	case FUTEX_CMP_REQUEUE_PI:
+		pi.nr_wake = val;
+		pi.expected = val3;
+		return futex_op_requeue_pi(op, &pi, arg4);
 	default:
 		return -ENOSYS;
 	}
 }
+
+/* ---- futex_waitv(2): several words at once ---- */
+
+static int waitv_import(struct futex_waitv *waitv, const struct futex_waitv *user_waitv,
+			unsigned nr)
+{
+	if (copy_from_user(waitv, user_waitv, nr * sizeof(*waitv)) != 0)
+		return -EFAULT;
+	for (unsigned i = 0; i < nr; i++) {
+		if (waitv[i].__reserved != 0 || (waitv[i].flags & ~FUTEX_PRIVATE_FLAG) != FUTEX_32)
+			return -EINVAL;
+		if (waitv[i].val > UINT32_MAX)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/* All words have their values: hangs up a waiter at each. Else -EAGAIN, -EFAULT, -EINVAL. */
+static int waitv_enqueue(struct futex_waiter *waiter, const struct futex_waitv *waitv, unsigned nr,
+			 unsigned *ret_nr)
+{
+	uint32_t value;
+	int err = 0;
+
+	for (unsigned i = 0; i < nr && err == 0; i++) {
+		waiter[i].task = current();
+		waiter[i].bitset = FUTEX_BITSET_MATCH_ANY;
+		err = futex_key(waitv[i].uaddr, (waitv[i].flags & FUTEX_PRIVATE_FLAG) != 0,
+				&waiter[i].key);
+		if (err == 0)
+			err = get_user_u32(&value, (const uint32_t *)waitv[i].uaddr);
+		if (err == 0 && value != (uint32_t)waitv[i].val)
+			err = -EAGAIN;
+		if (err != 0)
+			break;
+		list_add_tail(futex_bucket(&waiter[i].key), &waiter[i].node);
+		*ret_nr = i + 1;
+	}
+	return err;
+}
+
+/* Takes the waiters down: the last one that was woken, or -1. */
+static int waitv_dequeue(struct futex_waiter *waiter, unsigned nr)
+{
+	int woken = -1;
+
+	for (unsigned i = 0; i < nr; i++) {
+		if (waiter[i].woken)
+			woken = (int)i;
+		else
+			list_del(&waiter[i].node);
+	}
+	return woken;
+}
+
+static bool waitv_any_woken(const struct futex_waiter *waiter, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (waiter[i].woken)
+			return true;
+	return false;
+}
+
+static long waitv_wait(const struct futex_waitv *waitv, unsigned nr, uint64_t deadline_ns)
+{
+	struct futex_waiter *waiter = arena_zalloc(nr * sizeof(*waiter));
+	unsigned queued = 0;
+	int err, woken;
+
+	if (waiter == NULL)
+		return -ENOMEM;
+	err = waitv_enqueue(waiter, waitv, nr, &queued);
+	while (err == 0 && !waitv_any_woken(waiter, nr))
+		err = task_sleep(deadline_ns);
+	woken = waitv_dequeue(waiter, queued);
+	arena_free(waiter);
+	if (woken >= 0)
+		return woken;
+	return err == -EINTR ? -ERESTARTSYS : err;
+}
+
+static int waitv_deadline(const struct timespec *user_timeout, int clock, uint64_t *ret_deadline_ns)
+{
+	*ret_deadline_ns = WAIT_FOREVER;
+	if (user_timeout == NULL)
+		return 0;
+	if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
+		return -EINVAL;
+	return futex_deadline(FUTEX_WAIT_BITSET |
+				      (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0),
+			      user_timeout, ret_deadline_ns);
+}
+
+SYS5(futex_waitv, const struct futex_waitv *, user_waitv, unsigned, nr, unsigned, flags,
+     const struct timespec *, user_timeout, int, clock)
+{
+	struct futex_waitv *waitv;
+	uint64_t deadline_ns;
+	long err;
+
+	if (flags != 0 || nr == 0 || nr > FUTEX_WAITV_MAX || user_waitv == NULL)
+		return -EINVAL;
+	err = waitv_deadline(user_timeout, clock, &deadline_ns);
+	if (err != 0)
+		return err;
+	waitv = arena_alloc(nr * sizeof(*waitv));
+	if (waitv == NULL)
+		return -ENOMEM;
+	err = waitv_import(waitv, user_waitv, nr);
+	if (err == 0)
+		err = waitv_wait(waitv, nr, deadline_ns);
+	arena_free(waitv);
+	return err;
+}
+
+/* ---- robust lists ---- */
 
 SYS2(set_robust_list, uint64_t, head, uint64_t, size)
 {

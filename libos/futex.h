@@ -17,3 +17,6 @@ int futex_wake_addr(uint64_t uaddr, unsigned nr);
 
 /* A task ends: marks the robust mutexes that it holds and wakes their waiters (robust futexes). */
 void futex_task_exit(struct task *task);
+
+/* futex_pi.c: the locks that it holds and others wait for go to the first of these. */
+void futex_pi_task_exit(struct task *task);

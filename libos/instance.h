@@ -45,9 +45,10 @@ struct instance {
 	char hostname[65];
 	char domainname[65];
 
-	void *timers;  /* timer.c */
-	void *futexes; /* futex.c */
-	void *patches; /* loader/patch.c: known sites and their stubs */
+	void *timers;          /* timer.c */
+	void *futexes;         /* futex.c */
+	struct list futex_pis; /* futex_pi.c: locks that somebody waits for */
+	void *patches;         /* loader/patch.c: known sites and their stubs */
 	struct vfs *vfs;
 	struct net *net;
 	struct net_glue *net_glue; /* socket.c: what goes with net */

@@ -15,6 +15,7 @@ struct clone_request {
 	uint64_t parent_tid; /* user addresses */
 	uint64_t child_tid;
 	uint64_t tls;
+	uint64_t pidfd; /* user address, CLONE_PIDFD */
 };
 
 /* The child's tid, or negative errno. */

@@ -57,6 +57,12 @@ bool signal_ignores(const struct process *process, int sig);
 /* May the current process send sig to it? kill(2)'s rule. */
 bool signal_may_send(const struct process *to, int sig);
 
+/* What kill(2) and tkill(2) tell the receiver about the caller. */
+siginfo_t siginfo_from_me(int sig, int code);
+
+/* The program's siginfo: it may not pretend to be the kernel or kill(2) towards others. */
+int siginfo_import(siginfo_t *ret_info, const siginfo_t *user_info, bool to_self);
+
 /* Drops pending instances of the signals in `set` from the task's process and all its tasks. */
 void signal_flush(struct process *process, uint64_t set);
 

@@ -3,6 +3,7 @@
  */
 #include "libos/task.h"
 
+#include <poll.h>
 #include <string.h>
 
 #include "leat/base/bits.h"
@@ -137,7 +138,6 @@ struct task *task_create(struct process *process, void (*start)(void *arg), void
 	list_add_tail(&process->tasks, &task->process_node);
 	list_add(tid_bucket(task->tid), &task->tid_node);
 	list_init(&task->rq_node);
-	list_init(&task->futex_node);
 	timer_init(&task->sleep_timer, NULL, NULL);
 	instance()->nr_tasks++;
 	return task;
@@ -228,6 +228,7 @@ struct process *process_create(struct process *parent, struct hostproc *host)
 	list_init(&process->tasks);
 	list_init(&process->posix_timers);
 	wait_queue_init(&process->child_wait);
+	wait_queue_init(&process->exit_wait);
 	wait_queue_init(&process->vfork_done);
 	wait_queue_init(&process->sigwait);
 	wait_queue_init(&process->stop_wait);
@@ -266,13 +267,21 @@ void process_set_args(struct process *process, const char *const *argv)
 	}
 }
 
+void process_reap(struct process *process)
+{
+	list_del(&process->all_node);
+	list_del(&process->sibling);
+	process->parent = NULL;
+	process->reaped = true;
+	instance()->nr_processes--;
+	wait_queue_wake(&process->exit_wait, POLLHUP);
+	process_unref(process);
+}
+
 void process_unref(struct process *process)
 {
 	if (--process->refs > 0)
 		return;
-	list_del(&process->all_node);
-	list_del(&process->sibling);
-	instance()->nr_processes--;
 	arena_free(process->rlimits);
 	arena_free(process->exe_path);
 	args_unref(process->args);

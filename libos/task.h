@@ -113,9 +113,8 @@ struct task {
 	uint64_t robust_list;     /* user address */
 	uint64_t robust_list_size;
 	struct timer sleep_timer;
-	struct list futex_node;
-	void *futex_data;
-	struct list tid_node; /* instance's tid hash */
+	struct futex_waiter *futex_waiter; /* while it waits for a lock that is handed over */
+	struct list tid_node;              /* instance's tid hash */
 
 	uint64_t run_ns; /* CPU time so far */
 	uint64_t switched_in_ns;
@@ -172,6 +171,7 @@ struct process {
 
 	bool exiting; /* exit_group or a fatal signal is under way */
 	bool zombie;
+	bool reaped; /* nobody's number any more: the parent has waited for it */
 	bool stopped;
 	bool stop_reported;
 	bool continued;
@@ -191,6 +191,7 @@ struct process {
 	int exit_signal;              /* to the parent at exit, SIGCHLD as a rule */
 	uint32_t exit_status;         /* wait(2) status word */
 	struct wait_queue child_wait; /* parents wait here for their children */
+	struct wait_queue exit_wait;  /* pidfds: it has ended, it was reaped */
 	bool vfork_busy;              /* we are a vfork child that has not yet execed or exited */
 	struct wait_queue vfork_done;
 
@@ -323,6 +324,9 @@ void task_destroy(struct task *task); /* one that does not run; NULL is harmless
 /* A new process with empty tables; parent may be NULL (the first one). NULL: out of arena. */
 struct process *process_create(struct process *parent, struct hostproc *host);
 void process_unref(struct process *process);
+
+/* Nobody will ask for it any more: out of all lists; gone with its last reference. */
+void process_reap(struct process *process);
 
 struct task *task_find(int tid);              /* any process; NULL if none */
 struct process *process_find_group(int pgid); /* a living member; NULL if none */

@@ -150,7 +150,7 @@ SYS0(rt_sigreturn)
 
 /* ---- sending ---- */
 
-static siginfo_t siginfo_from_me(int sig, int code)
+siginfo_t siginfo_from_me(int sig, int code)
 {
 	const struct process *me = current()->process;
 	siginfo_t info = {.si_signo = sig, .si_code = code};
@@ -231,21 +231,19 @@ SYS2(tkill, int, tid, int, sig)
 	return send_to_task(-1, tid, sig, &info);
 }
 
-/* A program may not pretend to be the kernel or kill(2) towards others. */
-static int siginfo_import(siginfo_t *ret_info, const siginfo_t *user_info, int sig, bool to_self)
+int siginfo_import(siginfo_t *ret_info, const siginfo_t *user_info, bool to_self)
 {
 	if (copy_from_user(ret_info, user_info, sizeof(*ret_info)) != 0)
 		return -EFAULT;
 	if ((ret_info->si_code >= 0 || ret_info->si_code == SI_TKILL) && !to_self)
 		return -EPERM;
-	ret_info->si_signo = sig;
 	return 0;
 }
 
 SYS3(rt_sigqueueinfo, int, pid, int, sig, const siginfo_t *, user_info)
 {
 	siginfo_t info;
-	int err = siginfo_import(&info, user_info, sig, pid == current()->process->pid);
+	int err = siginfo_import(&info, user_info, pid == current()->process->pid);
 
 	if (err != 0)
 		return err;
@@ -257,7 +255,7 @@ SYS3(rt_sigqueueinfo, int, pid, int, sig, const siginfo_t *, user_info)
 SYS4(rt_tgsigqueueinfo, int, tgid, int, tid, int, sig, const siginfo_t *, user_info)
 {
 	siginfo_t info;
-	int err = siginfo_import(&info, user_info, sig, tgid == current()->process->pid);
+	int err = siginfo_import(&info, user_info, tgid == current()->process->pid);
 
 	if (err != 0)
 		return err;

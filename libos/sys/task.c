@@ -35,8 +35,12 @@ SYS5(clone, unsigned long, flags, unsigned long, stack, unsigned long, parent_ti
 		.parent_tid = parent_tid,
 		.child_tid = child_tid,
 		.tls = tls,
+		.pidfd = parent_tid,
 	};
 
+	/* They are one argument. */
+	if ((flags & CLONE_PIDFD) != 0 && (flags & CLONE_PARENT_SETTID) != 0)
+		return -EINVAL;
 	return process_clone(&req);
 }
 
@@ -94,6 +98,7 @@ SYS2(clone3, const void *, user_args, size_t, size)
 	req.parent_tid = args.parent_tid;
 	req.child_tid = args.child_tid;
 	req.tls = args.tls;
+	req.pidfd = args.pidfd;
 	return process_clone(&req);
 }
 

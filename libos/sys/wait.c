@@ -2,13 +2,16 @@
  * wait.c - handlers of wait4 and waitid.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/wait.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "libos/cputime.h"
+#include "libos/file.h"
 #include "libos/instance.h"
+#include "libos/pidfd.h"
 #include "libos/syscall.h"
 #include "libos/task.h"
 #include "libos/timespec.h"
@@ -21,6 +24,8 @@
 struct wait_request {
 	int pid; /* > 0: that one; -1: any; 0: our group; < -1: group -pid */
 	int options;
+	const struct process *process; /* not NULL: this one, whatever pid says */
+	bool nonblock;                 /* a pidfd's: -EAGAIN instead of waiting */
 };
 
 /* What was found. */
@@ -37,6 +42,8 @@ static bool wait_matches(const struct wait_request *req, const struct process *c
 
 	if ((req->options & __WALL) == 0 && clone_child != ((req->options & __WCLONE) != 0))
 		return false;
+	if (req->process != NULL)
+		return child == req->process;
 	if (req->pid > 0)
 		return child->pid == req->pid;
 	if (req->pid == -1)
@@ -50,9 +57,7 @@ static void wait_reap(struct process *child)
 	struct process *self = current()->process;
 
 	self->child_run_ns += cputime_of_process(child) + child->child_run_ns;
-	list_del(&child->sibling);
-	child->parent = NULL;
-	process_unref(child);
+	process_reap(child);
 }
 
 static bool wait_look(const struct wait_request *req, struct process *child,
@@ -106,6 +111,8 @@ static int wait_for_child(const struct wait_request *req, struct wait_result *re
 			return -ECHILD;
 		if ((req->options & WNOHANG) != 0)
 			return 0;
+		if (req->nonblock)
+			return -EAGAIN;
 		if (wait_on(&self->child_wait, 0, WAIT_FOREVER) == -EINTR)
 			return -ERESTARTSYS;
 	}
@@ -168,20 +175,36 @@ static void wait_siginfo(const struct wait_result *result, siginfo_t *ret_info)
 	}
 }
 
-static int waitid_pid(int type, int id, int *ret_pid)
+static int waitid_pidfd(int fd, struct wait_request *req)
+{
+	const struct file *file = fd < 0 ? NULL : fd_get(fd);
+
+	if (fd < 0)
+		return -EINVAL;
+	req->process = file == NULL ? NULL : pidfd_process(file);
+	if (req->process == NULL)
+		return -EBADF;
+	req->nonblock = (file->flags & O_NONBLOCK) != 0;
+	return 0;
+}
+
+/* Whom waitid is about. */
+static int waitid_who(int type, int id, struct wait_request *req)
 {
 	switch (type) {
 	case P_ALL:
-		*ret_pid = -1;
+		req->pid = -1;
 		return 0;
 	case P_PID:
-		*ret_pid = id;
+		req->pid = id;
 		return id > 0 ? 0 : -EINVAL;
 	case P_PGID:
-		*ret_pid = id == 0 ? 0 : id == 1 ? INT32_MIN : -id; /* -1 would mean any */
+		req->pid = id == 0 ? 0 : id == 1 ? INT32_MIN : -id; /* -1 would mean any */
 		return id >= 0 ? 0 : -EINVAL;
-	default: /* P_PIDFD: there are no pidfds here */
-		return type == P_PIDFD ? -EBADF : -EINVAL;
+	case P_PIDFD:
+		return waitid_pidfd(id, req);
+	default:
+		return -EINVAL;
 	}
 }
 
@@ -194,7 +217,7 @@ SYS5(waitid, int, type, int, id, siginfo_t *, user_info, int, options, struct ru
 
 	if ((options & ~WAIT_OPTIONS) != 0 || (options & (WEXITED | WUNTRACED | WCONTINUED)) == 0)
 		return -EINVAL;
-	err = waitid_pid(type, id, &req.pid);
+	err = waitid_who(type, id, &req);
 	if (err == 0)
 		err = wait_for_child(&req, &result);
 	if (err != 0)
