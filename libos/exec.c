@@ -6,10 +6,12 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "leat/base/bits.h"
 #include "libos/arena.h"
 #include "libos/file.h"
+#include "libos/fs/fs.h"
 #include "libos/fs/vfs.h"
 #include "libos/instance.h"
 #include "libos/itimer.h"
@@ -152,6 +154,41 @@ void exec_set_comm(struct task *task, const char *path)
 	memcpy(task->comm, base, strnlen(base, TASK_COMM_LEN - 1));
 }
 
+/* A set-user-ID or set-group-ID program, unless the process gave that up; scripts do not count. */
+static struct creds exec_creds(struct file *file, bool *ret_secure)
+{
+	const struct process *process = current()->process;
+	const struct inode *inode = file->inode;
+	struct creds creds = process->creds;
+	char magic[2] = {0};
+
+	if (inode != NULL && !process->no_new_privs && (inode->mode & (S_ISUID | S_ISGID)) != 0 &&
+	    file_pread_kernel(file, magic, sizeof(magic), 0) == sizeof(magic) &&
+	    (magic[0] != '#' || magic[1] != '!')) {
+		if ((inode->mode & S_ISUID) != 0)
+			creds.euid = inode->uid;
+		if ((inode->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+			creds.egid = inode->gid;
+	}
+	creds.suid = creds.fsuid = creds.euid;
+	creds.sgid = creds.fsgid = creds.egid;
+	*ret_secure = creds.uid != creds.euid || creds.gid != creds.egid;
+	return creds;
+}
+
+/* credentials(7): what a change of them by execve takes along. */
+static void exec_set_creds(struct task *task, const struct creds *creds)
+{
+	struct process *process = task->process;
+	bool changed = creds->euid != process->creds.euid || creds->egid != process->creds.egid;
+
+	process->creds = *creds;
+	process->undumpable = changed;
+	process->keep_caps = false;
+	if (changed)
+		task->pdeath_signal = 0;
+}
+
 static void exec_reset(struct task *task, const char *path)
 {
 	struct process *process = task->process;
@@ -169,7 +206,7 @@ static void exec_reset(struct task *task, const char *path)
 	process_vfork_end(process);
 }
 
-static long exec_commit(struct exec_plan *plan, const char *path)
+static long exec_commit(struct exec_plan *plan, const char *path, const struct creds *creds)
 {
 	struct task *task = current();
 	struct loader_result result;
@@ -181,6 +218,7 @@ static long exec_commit(struct exec_plan *plan, const char *path)
 		loader_discard(plan);
 		return err;
 	}
+	exec_set_creds(task, creds);
 	err = loader_commit(plan, task->process, &result);
 	if (err != 0) {
 		log_line("%s: cannot be loaded: error %d", path, -err);
@@ -193,7 +231,8 @@ static long exec_commit(struct exec_plan *plan, const char *path)
 
 /* path is how AT_EXECFN and scripts see it; `dirfd` paths show as /dev/fd/N/path, as on Linux. */
 static int exec_plan_make(int dirfd, const char *path, int flags, struct strings *argv,
-			  struct strings *envp, struct exec_plan **ret_plan)
+			  struct strings *envp, struct exec_plan **ret_plan,
+			  struct creds *ret_creds)
 {
 	struct exec_request request = {.path = path};
 	struct file *file;
@@ -211,6 +250,7 @@ static int exec_plan_make(int dirfd, const char *path, int flags, struct strings
 	request.argv = argv->v;
 	request.envp = envp->v;
 	request.file = file;
+	*ret_creds = exec_creds(file, &request.secure);
 	request.stack_max = current()->process->rlimits[RLIMIT_STACK].rlim_cur;
 	err = loader_prepare(&request, ret_plan);
 	file_unref(file);
@@ -221,6 +261,7 @@ long process_exec(int dirfd, const char *path, uint64_t user_argv, uint64_t user
 {
 	struct strings argv = {0}, envp = {0};
 	struct exec_plan *plan = NULL;
+	struct creds creds;
 	int err;
 
 	err = strings_import(&argv, user_argv);
@@ -229,9 +270,9 @@ long process_exec(int dirfd, const char *path, uint64_t user_argv, uint64_t user
 	if (err == 0 && argv.nr == 0) /* since Linux 5.18: a program always has a name */
 		err = strings_add(&argv, "", 0);
 	if (err == 0)
-		err = exec_plan_make(dirfd, path, flags, &argv, &envp, &plan);
+		err = exec_plan_make(dirfd, path, flags, &argv, &envp, &plan, &creds);
 	if (err == 0)
-		err = (int)exec_commit(plan, path);
+		err = (int)exec_commit(plan, path, &creds);
 	strings_finish(&argv);
 	strings_finish(&envp);
 	return err;

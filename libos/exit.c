@@ -193,6 +193,7 @@ static bool process_end(struct process *process)
 	sysv_sem_exit(process);
 	process_release(process);
 	process->zombie = true;
+	signal_process_leaves(process);
 	process_vfork_end(process);
 	process_orphan_children(process);
 	signal_process_finish(process);

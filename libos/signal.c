@@ -396,6 +396,61 @@ static void signal_stopped_wait(struct task *task)
 	}
 }
 
+/* Is there nobody outside the group, in its session, who could continue it? (`leaving` ends.) */
+static bool group_orphaned(int pgid, const struct process *leaving)
+{
+	struct list *pos;
+
+	list_for_each(pos, &instance()->processes) {
+		const struct process *process = list_entry(pos, struct process, all_node);
+		const struct process *parent = process->parent;
+
+		if (process->pgid != pgid || process->zombie || process == leaving ||
+		    parent == NULL || parent == leaving)
+			continue;
+		if (parent->pgid != pgid && parent->sid == process->sid)
+			return false;
+	}
+	return true;
+}
+
+static bool group_has_stopped(int pgid)
+{
+	struct list *pos;
+
+	list_for_each(pos, &instance()->processes) {
+		const struct process *process = list_entry(pos, struct process, all_node);
+
+		if (process->pgid == pgid && process->stopped)
+			return true;
+	}
+	return false;
+}
+
+/* A stopped group that nobody can continue any more gets SIGHUP and SIGCONT (POSIX, _exit). */
+static void group_release(int pgid, const struct process *leaving)
+{
+	if (!group_orphaned(pgid, leaving) || !group_has_stopped(pgid))
+		return;
+	signal_send_pgrp(pgid, SIGHUP, NULL);
+	signal_send_pgrp(pgid, SIGCONT, NULL);
+}
+
+void signal_process_leaves(struct process *process)
+{
+	const struct process *parent = process->parent;
+	struct list *pos;
+
+	if (parent != NULL && parent->pgid != process->pgid && parent->sid == process->sid)
+		group_release(process->pgid, process);
+	list_for_each(pos, &process->children) {
+		const struct process *child = list_entry(pos, struct process, sibling);
+
+		if (child->pgid != process->pgid && child->sid == process->sid)
+			group_release(child->pgid, process);
+	}
+}
+
 static void signal_stop(struct task *task, int sig)
 {
 	struct process *process = task->process;
@@ -420,7 +475,9 @@ static void signal_default(struct task *task, int sig)
 	if ((SIG_BIT(sig) & SIG_IGNORED_BY_DEFAULT) != 0)
 		return;
 	if ((SIG_BIT(sig) & SIG_STOPS) != 0) {
-		signal_stop(task, sig);
+		/* Job control stops nobody for whom there is no job control. */
+		if (sig == SIGSTOP || !group_orphaned(task->process->pgid, NULL))
+			signal_stop(task, sig);
 		return;
 	}
 	process_exit(signal_exit_status(sig));

@@ -379,3 +379,6 @@ int signal_process_init(struct process *process, struct process *parent, bool sh
 void signal_task_finish(struct task *task);
 void signal_process_finish(struct process *process);
 void signal_process_exec(struct process *process); /* handlers to default, altstack off */
+
+/* The process is ending: what that means for the process groups that its children and it are in. */
+void signal_process_leaves(struct process *process);

@@ -30,7 +30,7 @@ FUNC uaccess_copy
 1:	rep movsb
 2:	movq %rcx, %rax
 	ret
-	/* A few words: the string instruction takes longer to start. A fault is pinned to its byte. */
+	/* A few words: the string instruction takes longer. A fault is pinned to its byte. */
 3:	subq $8, %rcx
 	jb 6f
 4:	movq (%rsi), %rax

@@ -46,6 +46,8 @@ static const char help[] =
 	"      --tenant NAME     instances of different tenants do not see each other (default)\n"
 	"      --tag NAME=VALUE  shown by inspect\n"
 	"      --hostname NAME   (the host's; the instance's name with --rootfs)\n"
+	"  -u, --user USER[:GROUP]\n"
+	"                        whom the program runs as, by name or number (root)\n"
 	"      --trace           print system calls on stderr\n"
 	"      --help\n";
 
@@ -82,6 +84,7 @@ static const struct option options[] = {
 	{"tenant", required_argument, NULL, OPT_TENANT},
 	{"tag", required_argument, NULL, OPT_TAG},
 	{"hostname", required_argument, NULL, OPT_HOSTNAME},
+	{"user", required_argument, NULL, 'u'},
 	{"trace", no_argument, NULL, OPT_TRACE},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0},
@@ -175,6 +178,9 @@ static int option_take(struct run_request *run, int option, char *value)
 	case OPT_ROOTFS:
 		run->rootfs = value;
 		return 0;
+	case 'u':
+		run->user = value;
+		return 0;
 	case OPT_FILTER:
 		return run_set_filter(run, value);
 	case OPT_PPS:
@@ -206,6 +212,9 @@ static int signals_open(void)
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
 		sigaddset(&set, forwarded[i]);
+	/* Ctrl-Z is for the job control of a shell inside. */
+	if (isatty(STDIN_FILENO))
+		sigaddset(&set, SIGTSTP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -1;
 	signal(SIGPIPE, SIG_IGN);
@@ -294,7 +303,8 @@ int cmd_run(int argc, char **argv)
 	int option, code = 0;
 
 	run_init(&run);
-	while (code == 0 && (option = getopt_long(argc, argv, "+dp:v:e:w:", options, NULL)) != -1) {
+	while (code == 0 &&
+	       (option = getopt_long(argc, argv, "+dp:v:e:w:u:", options, NULL)) != -1) {
 		if (option == OPT_HELP) {
 			fputs(help, stdout);
 			run_finish(&run);

@@ -320,6 +320,8 @@ int run_prepare(struct run_request *run, char **argv)
 	if (code == 0)
 		code = root_put(run);
 	if (code == 0)
+		code = run_put_user(run);
+	if (code == 0)
 		code = cwd_put(run);
 	if (code == 0)
 		exec_put(run, argv[0]);

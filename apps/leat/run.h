@@ -16,6 +16,7 @@ struct run_request {
 	bool detach;
 	const char *workdir;
 	const char *rootfs;
+	const char *user; /* USER[:GROUP]; NULL: root */
 };
 
 void run_init(struct run_request *run);
@@ -25,6 +26,9 @@ void run_finish(struct run_request *run);
 int run_add_volume(struct run_request *run, char *text);
 int run_add_env(struct run_request *run, const char *text);
 int run_set_filter(struct run_request *run, const char *text);
+
+/* Whom it runs as, from the passwd and group files of its root (user.c). */
+int run_put_user(struct run_request *run);
 
 /* The rest: program, environment, working directory, limits, stdio and root. */
 int run_prepare(struct run_request *run, char **argv);

@@ -387,6 +387,7 @@ static int instance_launch(struct instance *inst, const struct instance_spec *sp
 				     .cwd = spec->cwd,
 				     .hostname =
 					     spec->hostname != NULL ? spec->hostname : inst->name,
+				     .user = spec->user,
 				     .argv = spec->argv,
 				     .envp = spec->envp,
 				     .stdio = {stdio[0], stdio[1], stdio[2]},

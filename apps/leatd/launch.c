@@ -239,6 +239,10 @@ static void block_fill(struct abi_boot *block, struct block_writer *w,
 	block->umask = req->umask;
 	block->nofile = req->nofile;
 	block->stack_max = req->stack_max;
+	block->user_uid = req->user.uid;
+	block->user_gid = req->user.gid;
+	block->nr_groups = req->user.nr_groups;
+	memcpy(block->group, req->user.groups, sizeof(block->group));
 	block->program_off = put_string(w, req->program);
 	block->cwd_off = put_string(w, req->cwd);
 	block->hostname_off = put_string(w, req->hostname);

@@ -32,6 +32,13 @@ int launch_init(struct launch *launch, const struct image *image, const struct l
 int launch_setup(struct launch *launch, int control_fd, const int *doorbells, uint32_t mask,
 		 enum launcher_stage *ret_stage);
 
+/* Whom the program runs as, inside. */
+struct launch_user {
+	uint32_t uid, gid;
+	unsigned nr_groups;
+	uint32_t groups[ABI_MAX_GROUPS];
+};
+
 /* Everything of one start; strings are copied behind the block.  -1: no such descriptor. */
 struct launch_request {
 	uint32_t instance;
@@ -48,6 +55,7 @@ struct launch_request {
 	const char *program;
 	const char *cwd;
 	const char *hostname;
+	struct launch_user user;
 	char *const *argv; /* NULL at the end */
 	char *const *envp;
 	int stdio[3];

@@ -150,6 +150,7 @@ struct instance_spec {
 	uint8_t ip6[16]; /* all zero: the one that goes with the IPv4 address */
 	uint32_t umask, nofile;
 	uint64_t stack_bytes;
+	struct launch_user user;
 	bool detach, trace;
 	const char *filter;
 	const char *tenant;

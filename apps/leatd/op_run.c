@@ -113,6 +113,20 @@ static int texts_of(const json_t *json, struct instance_spec *spec)
 	return 0;
 }
 
+static int user_of(const json_t *json, struct launch_user *user)
+{
+	const json_t *list = json_object_get(json, "groups");
+
+	user->uid = (uint32_t)number_of(json, "uid", 0);
+	user->gid = (uint32_t)number_of(json, "gid", 0);
+	if (json_array_size(list) > ABI_MAX_GROUPS)
+		return -E2BIG;
+	user->nr_groups = (unsigned)json_array_size(list);
+	for (unsigned i = 0; i < user->nr_groups; i++)
+		user->groups[i] = (uint32_t)json_integer_value(json_array_get(list, i));
+	return 0;
+}
+
 /* 0, or -EINVAL: leat would not send that. argv and envp are to be freed in any case. */
 static int spec_parse(const struct request *req, struct instance_spec *spec)
 {
@@ -138,7 +152,7 @@ static int spec_parse(const struct request *req, struct instance_spec *spec)
 	for (unsigned i = ROLE_STDIN; i <= ROLE_ROOT; i++)
 		if (spec->fds[i] < 0)
 			r = -EINVAL;
-	if (spec->cpus > ABI_MAX_VCPUS)
+	if (spec->cpus > ABI_MAX_VCPUS || user_of(json, &spec->user) < 0)
 		r = -EINVAL;
 	if (r == 0)
 		r = volumes_of(req, spec);

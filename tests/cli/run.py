@@ -491,6 +491,83 @@ def host_secrets_are_out_of_reach():
 
 
 @test
+def user():
+    show = SH + ['id -u; id -g; id -G; cat /etc/shadow 2>/dev/null | wc -l; cd /tmp && echo x > mine'
+                 ' && stat -c %u:%g mine; echo x 2>/dev/null > /etc/not || echo refused']
+    ok(leat(show, ['--user', '1234:55']), '1234\n55\n55\n0\n1234:55\nrefused\n')
+    native = execute(['setpriv', '--reuid', 'daemon', '--regid', 'daemon', '--init-groups'] + show)
+    ok(leat(show, ['-u', 'daemon']), native.out)
+    ok(leat(['/usr/bin/id', '-un'], ['-u', 'nobody']), 'nobody\n')
+    for name in ('no-such-user', 'daemon:no-such-group', '', '-1'):
+        equal(leat(['/bin/true'], ['--user', name]).code, 125, '--user ' + name)
+
+
+DROP_AND_EXEC = '''
+import ctypes, os, sys
+os.setgroups([])
+os.setgid(78)
+os.setuid(77)
+if sys.argv[2] == 'nnp':
+    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:2])
+'''
+
+
+@test
+def set_user_id_programs():
+    drop = leat(SH + ['cp /usr/bin/id /tmp/id && chmod 4755 /tmp/id && cp /tmp/id /tmp/id2 && '
+                      'chmod 6755 /tmp/id2 && for i in id id2; do for p in no nnp; do '
+                      'python3 -c "$0" /tmp/$i $p; done; done', DROP_AND_EXEC])
+    ok(drop, 'uid=77 gid=78 euid=0(root) groups=78\nuid=77 gid=78 groups=78\n'
+             'uid=77 gid=78 euid=0(root) egid=0(root) groups=0(root)\nuid=77 gid=78 groups=78\n')
+
+
+@test
+def job_control_of_a_shell_inside():
+    term = Terminal(leat_argv(['/bin/bash', '--norc', '-i']))
+    try:
+        term.expect(b'# ')
+        term.write(b'cat\n')
+        term.expect(b'cat\r\n')
+        time.sleep(0.5)
+        term.write(b'one\n')
+        term.expect(b'one\r\none')
+        term.write(b'\x1a')
+        term.expect(b'Stopped')
+        term.write(b'jobs\n')
+        term.expect(b'Stopped')
+        term.write(b'fg\n')
+        term.expect(b'cat\r\n')
+        time.sleep(0.5)
+        term.write(b'two\n')
+        term.expect(b'two\r\ntwo')
+        term.write(b'\x03')
+        term.write(b'sleep 1000\n')
+        term.expect(b'sleep 1000')
+        time.sleep(0.5)
+        term.write(b'\x1a')
+        term.expect(b'Stopped')
+        term.write(b'bg\n')
+        term.expect(b'sleep 1000 &')
+        term.write(b'jobs\n')
+        term.expect(b'Running')
+        term.write(b'fg\n')
+        time.sleep(0.5)
+        term.write(b'\x03')
+        term.write(b'echo status $?\n')
+        term.expect(b'status 130')
+        term.write(b'cat &\n')  # reads in the background
+        time.sleep(0.5)
+        term.write(b'jobs\n')
+        term.expect(b'Stopped')
+        term.write(b'kill -9 %1; exit 7\n')
+        term.write(b'exit 7\n')
+        equal(term.wait(), 7, 'exit code')
+    finally:
+        term.close()
+
+
+@test
 def bench_syscall():
     only = ('bench', 'syscall', '--quick', '--only', 'getpid,stat')
     figures = {f['name']: f for f in json.loads(ok(cli(*only, '--json', timeout=120)).out)}

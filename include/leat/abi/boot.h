@@ -32,6 +32,8 @@ struct abi_volume {
 	uint32_t flags;
 };
 
+#define ABI_MAX_GROUPS 32
+
 struct abi_boot {
 	uint32_t magic;
 	uint32_t version;
@@ -62,6 +64,10 @@ struct abi_boot {
 	uint32_t umask;
 	uint32_t nofile;    /* RLIMIT_NOFILE shown inside */
 	uint64_t stack_max; /* RLIMIT_STACK shown inside, bytes */
+	uint32_t user_uid;  /* of the first process, as seen inside */
+	uint32_t user_gid;
+	uint32_t nr_groups; /* <= ABI_MAX_GROUPS */
+	uint32_t group[ABI_MAX_GROUPS];
 };
 
 _Static_assert(sizeof(struct abi_boot) < 2048, "the block leaves room for its strings");
