@@ -8,7 +8,8 @@ BUILD="build-essential meson ninja-build pkg-config python3 clang musl-tools lin
 	libelf-dev zlib1g-dev libh2o-evloop-dev libssl-dev libsqlite3-dev libyaml-dev"
 RUN="iproute2 redis-server redis-tools memcached nginx-light wrk"
 TEST="busybox-static golang-go sqlite3 git perl xz-utils make procps file clang-format clang-tidy
-	bsdutils netcat-openbsd curl strace tmux runc crun awscli prometheus iputils-ping"
+	bsdutils netcat-openbsd curl strace tmux runc crun awscli prometheus iputils-ping
+	libpython3.11-testsuite stress-ng"
 
 missing() {
 	for p in "$@"; do
