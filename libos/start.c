@@ -246,7 +246,6 @@ static struct task *first_task(struct hostproc *host)
 	process->exit_signal = SIGCHLD;
 	first_creds(&process->creds, instance()->boot);
 	instance()->init = process;
-	instance()->console.pgid = process->pgid;
 	task = task_create(process, start_task, NULL);
 	return task;
 }

@@ -378,8 +378,10 @@ int vfs_stdio_open(struct fdtable *table)
 				      &file);
 		if (err)
 			return err;
-		if (((struct hostfile *)file->data)->tty)
+		if (((struct hostfile *)file->data)->tty) {
 			instance()->console.sid = current()->process->sid;
+			instance()->console.pgid = current()->process->pgid;
+		}
 		err = fdtable_set(table, fd, file);
 		if (err) {
 			file_unref(file);

@@ -492,8 +492,8 @@ def host_secrets_are_out_of_reach():
 
 @test
 def user():
-    show = SH + ['id -u; id -g; id -G; cat /etc/shadow 2>/dev/null | wc -l; cd /tmp && echo x > mine'
-                 ' && stat -c %u:%g mine; echo x 2>/dev/null > /etc/not || echo refused']
+    show = SH + ['id -u; id -g; id -G; cat /etc/shadow 2>/dev/null | wc -l; f=$(mktemp) && echo x > $f'
+                 ' && stat -c %u:%g $f; echo x 2>/dev/null > /etc/not || echo refused']
     ok(leat(show, ['--user', '1234:55']), '1234\n55\n55\n0\n1234:55\nrefused\n')
     native = execute(['setpriv', '--reuid', 'daemon', '--regid', 'daemon', '--init-groups'] + show)
     ok(leat(show, ['-u', 'daemon']), native.out)
@@ -527,9 +527,9 @@ def job_control_of_a_shell_inside():
     term = Terminal(leat_argv(['/bin/bash', '--norc', '-i']))
     try:
         term.expect(b'# ')
-        term.write(b'cat\n')
-        term.expect(b'cat\r\n')
-        time.sleep(0.5)
+        term.write(b'echo rea""dy; cat\n')
+        term.expect(b'ready\r\n')
+        time.sleep(1)
         term.write(b'one\n')
         term.expect(b'one\r\none')
         term.write(b'\x1a')
@@ -542,18 +542,20 @@ def job_control_of_a_shell_inside():
         term.write(b'two\n')
         term.expect(b'two\r\ntwo')
         term.write(b'\x03')
-        term.write(b'sleep 1000\n')
-        term.expect(b'sleep 1000')
-        time.sleep(0.5)
+        term.expect(b'# ')
+        term.write(b'sh -c "echo rea""dy; exec sleep 1000"\n')
+        term.expect(b'ready\r\n')
         term.write(b'\x1a')
         term.expect(b'Stopped')
         term.write(b'bg\n')
-        term.expect(b'sleep 1000 &')
+        term.expect(b'sleep 1000" &')
         term.write(b'jobs\n')
         term.expect(b'Running')
         term.write(b'fg\n')
-        time.sleep(0.5)
+        term.expect(b'sleep 1000"\r\n')
+        time.sleep(1)
         term.write(b'\x03')
+        term.expect(b'# ')
         term.write(b'echo status $?\n')
         term.expect(b'status 130')
         term.write(b'cat &\n')  # reads in the background

@@ -172,6 +172,14 @@ static void on_chld(int sig, siginfo_t *info, void *context)
 	chld_code = info->si_code;
 }
 
+/* The signal may come a little after wait(2) has told. */
+static void until_notice(int code)
+{
+	while (chld_code != code)
+		sleep_ms(1);
+	say("noticed");
+}
+
 static void notices(void)
 {
 	struct sigaction action = {.sa_sigaction = on_chld, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -181,10 +189,10 @@ static void notices(void)
 	pid = child_that_waits();
 	MUST(kill(pid, SIGSTOP));
 	wait_show("stopped", pid, WUNTRACED);
-	YES(chld_code == CLD_STOPPED);
+	until_notice(CLD_STOPPED);
 	MUST(kill(pid, SIGCONT));
 	wait_show("continued", pid, WCONTINUED);
-	YES(chld_code == CLD_CONTINUED);
+	until_notice(CLD_CONTINUED);
 	action.sa_flags |= SA_NOCLDSTOP;
 	sigaction(SIGCHLD, &action, NULL);
 	chld_code = 0;
@@ -193,7 +201,7 @@ static void notices(void)
 	SHOW(chld_code);
 	MUST(kill(pid, SIGKILL));
 	wait_show("killed", pid, 0);
-	YES(chld_code == CLD_KILLED);
+	until_notice(CLD_KILLED);
 }
 
 int main(void)
