@@ -5,11 +5,12 @@ set -eu
 
 BUILD="build-essential meson ninja-build pkg-config python3 clang musl-tools linux-libc-dev
 	libdpdk-dev libbpf-dev libseccomp-dev libjansson-dev libcmocka-dev libjemalloc-dev
-	libelf-dev zlib1g-dev libh2o-evloop-dev libssl-dev libsqlite3-dev libyaml-dev"
+	libelf-dev zlib1g-dev libh2o-evloop-dev libssl-dev libsqlite3-dev libyaml-dev
+	libncurses-dev"
 RUN="iproute2 redis-server redis-tools memcached nginx-light wrk"
 TEST="busybox-static golang-go sqlite3 git perl xz-utils make procps file clang-format clang-tidy
 	bsdutils netcat-openbsd curl strace tmux runc crun awscli prometheus iputils-ping
-	libpython3.11-testsuite stress-ng"
+	libpython3.11-testsuite stress-ng tshark"
 
 missing() {
 	for p in "$@"; do

@@ -351,6 +351,22 @@ unsigned dataplane_nr_cores(void)
 	return dp.nr_cores;
 }
 
+void dataplane_core_get(unsigned cpu, struct abi_core *ret_core)
+{
+	const struct abi_core *core = &dp.control_page->core[cpu];
+
+	*ret_core = (struct abi_core){
+		.state = __atomic_load_n(&core->state, __ATOMIC_RELAXED),
+		.grants = __atomic_load_n(&core->grants, __ATOMIC_RELAXED),
+		.waiting = __atomic_load_n(&core->waiting, __ATOMIC_RELAXED),
+	};
+}
+
+void dataplane_uplink_stats(struct dpu_uplink_stats *ret_stats)
+{
+	dpu_uplink_stats_get(dp.dpu, ret_stats);
+}
+
 int dataplane_doorbell_fd(unsigned cpu)
 {
 	for (unsigned i = 0; i < dp.nr_cores; i++)

@@ -69,6 +69,11 @@ unsigned dataplane_nr_cores(void);
  */
 int dataplane_doorbell_fd(unsigned cpu);
 
+/* What its thread says of the core with that number; ABI_DP_ABSENT: it has none. */
+void dataplane_core_get(unsigned cpu, struct abi_core *ret_core);
+
+void dataplane_uplink_stats(struct dpu_uplink_stats *ret_stats);
+
 /* ---- instances ---- */
 
 struct dp_instance_config {
@@ -110,6 +115,13 @@ int dataplane_instance_set_filter(struct dp_instance *inst, struct ebpf_object *
 /* Takes effect between two packets. -ERANGE. */
 int dataplane_instance_set_limits(struct dp_instance *inst, const struct dpu_limits *limits);
 
+/*
+ * Copies of the instance's packets into a ring (leat/abi/capture.h); *ret_fd stays the dataplane's.
+ * -EBUSY: one at a time.
+ */
+int dataplane_instance_capture_start(struct dp_instance *inst, uint32_t snap_bytes, int *ret_fd);
+void dataplane_instance_capture_stop(struct dp_instance *inst);
+
 /* Bit n-1 asks the program for signal n: abi_instance.ext_signals, and a grant. */
 void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits);
 
@@ -123,6 +135,7 @@ struct dp_instance_stats {
 	struct sched_vcpu_stats vcpu[ABI_MAX_VCPUS];
 	uint32_t vcpu_state[ABI_MAX_VCPUS]; /* enum abi_vcpu_state, as the instance says */
 	unsigned nr_vcpus;
+	unsigned nr_held; /* vcpus that hold a core now */
 };
 
 void dataplane_instance_stats(struct dp_instance *inst, struct dp_instance_stats *ret_stats);

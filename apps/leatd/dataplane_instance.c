@@ -175,6 +175,16 @@ int dataplane_instance_set_limits(struct dp_instance *inst, const struct dpu_lim
 	return 0;
 }
 
+int dataplane_instance_capture_start(struct dp_instance *inst, uint32_t snap_bytes, int *ret_fd)
+{
+	return dpu_port_capture_start(inst->port, snap_bytes, ret_fd);
+}
+
+void dataplane_instance_capture_stop(struct dp_instance *inst)
+{
+	dpu_port_capture_stop(inst->port);
+}
+
 void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
 {
 	struct abi_instance *block = abi_instance_of(inst->window);
@@ -214,6 +224,8 @@ void dataplane_instance_stats(struct dp_instance *inst, struct dp_instance_stats
 	for (unsigned i = 0; i < inst->nr_vcpus; i++) {
 		(void)dpu_port_queue_stats_get(inst->port, i, &ret_stats->queue[i]);
 		sched_vcpu_stats_get(inst->vcpu[i].sched, &ret_stats->vcpu[i]);
+		ret_stats->nr_held += atomic_load_explicit(&inst->vcpu[i].core,
+							   memory_order_relaxed) != DP_NO_CORE;
 		ret_stats->vcpu_state[i] =
 			__atomic_load_n(&inst->vcpu[i].slot->state, __ATOMIC_RELAXED);
 	}

@@ -87,6 +87,7 @@ struct client {
 	struct loop_source source;
 	struct leatd *leatd;
 	struct instance *waiting; /* tell it when this one has ended */
+	uint32_t captures;        /* number of the instance whose packets it watches, or 0 */
 	bool owner;               /* its foreground: the instance goes with the connection */
 };
 
@@ -257,11 +258,18 @@ void op_signal(struct leatd *leatd, struct client *client, const struct request 
 void op_stop(struct leatd *leatd, struct client *client, const struct request *req);
 void op_rm(struct leatd *leatd, struct client *client, const struct request *req);
 void op_logs(struct leatd *leatd, struct client *client, const struct request *req);
+void op_capture(struct leatd *leatd, struct client *client, const struct request *req);
+void op_stats(struct leatd *leatd, struct client *client, const struct request *req);
 void op_limit(struct leatd *leatd, struct client *client, const struct request *req);
 void op_filter(struct leatd *leatd, struct client *client, const struct request *req);
 void op_uplink(struct leatd *leatd, struct client *client, const struct request *req);
 void op_filter_show(struct leatd *leatd, struct client *client, const struct request *req);
 void op_map(struct leatd *leatd, struct client *client, const struct request *req);
+
+/* ---- op_capture.c ---- */
+
+/* The client goes: its capture, if it has one, ends. */
+void client_capture_end(struct client *client);
 
 /* ---- op_limit.c ---- */
 

@@ -159,6 +159,16 @@ void dpu_port_limits_get(const struct dpu_port *port, struct dpu_limits *ret_lim
  */
 uint64_t dpu_txq_ready_ns(const struct dpu_port *port, unsigned queue);
 
+/* ---- captures ---- */
+
+/*
+ * From now on copies of what the port sends (whatever becomes of it) and of what it is given go
+ * into a ring of their own (leat/abi/capture.h), at most snap_bytes of each. *ret_fd is the ring's
+ * memfd, the capture's own. -EBUSY: somebody watches already.
+ */
+int dpu_port_capture_start(struct dpu_port *port, uint32_t snap_bytes, int *ret_fd);
+void dpu_port_capture_stop(struct dpu_port *port);
+
 /* ---- uplinks: a TAP (or anything that speaks like one) ---- */
 
 /*

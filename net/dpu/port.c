@@ -140,6 +140,7 @@ void dpu_port_detach(struct dpu_port *port)
 		; /* a port that may not go must not be freed either: try until memory is there */
 	dpu_sigbus_unwatch(port);
 	pthread_mutex_unlock(&dpu->control);
+	dpu_port_capture_stop(port);
 	(void)dpu_port_set_filter(port, NULL); /* cannot fail: it only takes away */
 	port_free(port);
 }

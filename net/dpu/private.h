@@ -15,6 +15,7 @@
 
 #include "leat/abi/netdev.h"
 #include "leat/base/bits.h"
+#include "leat/abi/capture.h"
 #include "net/dpu/dpu.h"
 
 #define DPU_CHAIN_MAX 128U           /* descriptors that one frame may have */
@@ -130,7 +131,8 @@ struct dpu_room {
 	struct dpu_seg seg[DPU_CHAIN_MAX];
 };
 
-struct dpu_filter; /* filter.c */
+struct dpu_filter;  /* filter.c */
+struct dpu_capture; /* capture.c */
 
 struct dpu_port {
 	struct dpu *dpu;
@@ -144,7 +146,8 @@ struct dpu_port {
 	dpu_counter drops_tx[DPU_DROP_COUNT];
 	dpu_counter drops_rx[DPU_DROP_COUNT];
 	struct dpu_limit limit_tx, limit_rx;
-	struct dpu_vq *txq; /* nr_queue_pairs each */
+	_Atomic(struct dpu_capture *) capture; /* NULL: nobody watches */
+	struct dpu_vq *txq;                    /* nr_queue_pairs each */
 	struct dpu_vq *rxq;
 };
 
@@ -221,6 +224,20 @@ bool dpu_port_ready(struct dpu_port *port);
 /* limit.c: 0, or when the next frame may pass */
 uint64_t dpu_limit_wait(struct dpu_limit *limit, uint64_t now_ns);
 void dpu_limit_take(struct dpu_limit *limit, uint32_t bytes, uint64_t now_ns);
+
+/* capture.c */
+void dpu_capture_put(struct dpu_capture *capture, const struct dpu_frame *frame,
+		     uint32_t direction);
+
+static inline void dpu_watch(struct dpu_port *port, const struct dpu_frame *frame,
+			     uint32_t direction)
+{
+	/* acquire: pairs with the exchange in capture_replace */
+	struct dpu_capture *capture = atomic_load_explicit(&port->capture, memory_order_acquire);
+
+	if (unlikely(capture))
+		dpu_capture_put(capture, frame, direction);
+}
 
 /* offload.c */
 int dpu_offload_check(struct dpu_frame *frame, uint16_t mtu, enum dpu_drop *ret_drop);

@@ -199,6 +199,7 @@ static unsigned txq_drain(struct dpu_port *port, struct dpu_vq *vq, unsigned cor
 		if (!txq_within_limits(port, vq, now_ns) ||
 		    dpu_switch_from_port(port->dpu, core, port, vq, &frame) == DPU_BUSY)
 			break;
+		dpu_watch(port, &frame, DPU_CAPTURE_SENT);
 		dpu_limit_take(&port->limit_tx, MIN(len, DPU_FRAME_MAX), now_ns);
 		vq->deficit -= (int32_t)MIN(len, DPU_FRAME_MAX) + DPU_FRAME_COST;
 		vq->next_avail++;

@@ -123,6 +123,7 @@ static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct d
 	if (pass) {
 		dpu_limit_take(&to->limit_rx, frame->len, dpu->core[core].now_ns);
 		dpu_rxq_put(rxq, &landing->room, frame);
+		dpu_watch(to, frame, DPU_CAPTURE_RECEIVED);
 	}
 	dpu_unlock(&rxq->lock);
 	if (pass)
