@@ -111,6 +111,7 @@ static void *expiring(void *arg)
 static void two(void)
 {
 	pthread_t thread;
+	long unlocked;
 
 	MUST(futex(&word, FUTEX_LOCK_PI | PRIVATE, 0, NULL, NULL, 0));
 	pthread_create(&thread, NULL, expiring, NULL);
@@ -120,8 +121,9 @@ static void two(void)
 	until_waiters(&word);
 	sleep_ms(10);
 	SHOW(futex(&word, FUTEX_WAKE | PRIVATE, 1, NULL, NULL, 0)); /* not this way */
-	SHOW(futex(&word, FUTEX_UNLOCK_PI | PRIVATE, 0, NULL, NULL, 0));
-	pthread_join(thread, NULL);
+	unlocked = futex(&word, FUTEX_UNLOCK_PI | PRIVATE, 0, NULL, NULL, 0);
+	pthread_join(thread, NULL); /* which prints, too */
+	SHOW(unlocked);
 	show_word("at last", word, gettid_());
 }
 
@@ -235,8 +237,9 @@ static void requeue(void)
 	SHOW(futex(&cond, FUTEX_CMP_REQUEUE_PI | PRIVATE, 2, (void *)1, &word, 1));
 	while (futex(&cond, FUTEX_CMP_REQUEUE_PI | PRIVATE, 1, (void *)1, &word, 1) == 0)
 		sleep_ms(1);
-	SHOW(futex(&word, FUTEX_UNLOCK_PI | PRIVATE, 0, NULL, NULL, 0));
-	pthread_join(thread, NULL);
+	unlocked = futex(&word, FUTEX_UNLOCK_PI | PRIVATE, 0, NULL, NULL, 0);
+	pthread_join(thread, NULL); /* which prints, too */
+	SHOW(unlocked);
 	show_word("at last", word, gettid_());
 }
 
