@@ -132,6 +132,12 @@ static unsigned grown(const char *what, unsigned now, unsigned before)
 	return now - before;
 }
 
+static bool held_more(const struct held *now, const struct held *was)
+{
+	return now->fds > was->fds || now->threads > was->threads || now->windows > was->windows ||
+	       now->cgroups > was->cgroups || now->logs > was->logs;
+}
+
 /* What was ended a moment ago may take one to be given back. */
 static unsigned leat_leaks(struct density *d)
 {
@@ -139,10 +145,11 @@ static unsigned leat_leaks(struct density *d)
 	unsigned left = host_uid_count(side.uid_low, STATE_UIDS);
 
 	(void)d;
-	for (unsigned ms = 0; ms < GIVE_BACK_MS && memcmp(&now, &was, sizeof(now)) != 0;
+	for (unsigned ms = 0; ms < GIVE_BACK_MS && (left != 0 || held_more(&now, &was));
 	     ms += 100) {
 		nap_ms(100);
 		now = held_now();
+		left = host_uid_count(side.uid_low, STATE_UIDS);
 	}
 	return grown("descriptors", now.fds, was.fds) + grown("threads", now.threads, was.threads) +
 	       grown("windows", now.windows, was.windows) +

@@ -224,6 +224,7 @@ static void requeue(void)
 {
 	struct timespec ts = after_ms(CLOCK_MONOTONIC, 20);
 	pthread_t thread;
+	long unlocked;
 
 	word = 0;
 	cond = 1;
