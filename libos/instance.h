@@ -72,6 +72,7 @@ struct instance {
 	uint64_t cpu_features; /* AT_HWCAP, AT_HWCAP2 of the host, for auxv */
 	uint64_t hwcap2;       /* AT_HWCAP2, ours and the program's */
 	uint32_t kthread_used[ABI_MAX_KTHREADS / 32];
+	uint32_t vcpus_off; /* bit n: vcpu n was used, and nobody waits for it now */
 	struct kthread *vcpu_holder[ABI_MAX_VCPUS]; /* who holds it or waits for its grant */
 	uint8_t random_key[32];                     /* of the libOS's own generator (random.c) */
 };

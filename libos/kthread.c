@@ -415,6 +415,10 @@ static void kthread_make_standby(struct kthread *kt, unsigned vcpu)
 
 	kt->state = KT_STANDBY;
 	kt->vcpu = (int)vcpu;
+	if ((instance()->vcpus_off >> vcpu & 1) != 0) /* a grant of meanwhile is none */
+		__atomic_store_n(&slot->parked_grant,
+				 __atomic_load_n(&slot->grant, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+	instance()->vcpus_off &= ~(1U << vcpu);
 	kt->grant = slot->parked_grant;
 	instance()->vcpu_holder[vcpu] = kt;
 	__atomic_store_n(park_word(kt), 1, __ATOMIC_RELEASE);
@@ -426,6 +430,22 @@ void kthread_standby_first(struct kthread *kt)
 	abi_vcpu_of(window(), 0)->state = ABI_VCPU_WANT;
 	kthread_make_standby(kt, 0);
 	doorbell(slot_of(kt), 0);
+}
+
+/*
+ * Nobody waits for the vcpu any more.  A grant that was on its way is given back; one that comes
+ * later leatd takes back by itself (window.h).  What lies in its queue another kthread takes.
+ */
+static void vcpu_switch_off(unsigned vcpu)
+{
+	struct abi_vcpu *slot = abi_vcpu_of(window(), vcpu);
+
+	instance()->vcpus_off |= 1U << vcpu;
+	slot->deadline_ns = 0;
+	slot->state = ABI_VCPU_OFF;
+	/* Release: leatd reads deadline and state when it sees this. */
+	__atomic_store_n(&slot->parked_grant, __atomic_load_n(&slot->grant, __ATOMIC_ACQUIRE),
+			 __ATOMIC_RELEASE);
 }
 
 void kthread_pass_on(struct kthread *kt)
@@ -458,7 +478,7 @@ void kthread_pass_on(struct kthread *kt)
 	if (to != NULL)
 		kthread_make_standby(to, vcpu);
 	else
-		abi_vcpu_of(window(), vcpu)->state = ABI_VCPU_OFF;
+		vcpu_switch_off(vcpu);
 }
 
 static _Noreturn void kthread_leave(void)

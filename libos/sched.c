@@ -237,6 +237,17 @@ static void sched_ext_signals(void)
 	}
 }
 
+/* The queues of vcpus that are off may hold frames from before. */
+static void sched_poll_off(void)
+{
+	for (uint32_t off = instance()->vcpus_off; off != 0; off &= off - 1) {
+		unsigned vcpu = (unsigned)__builtin_ctz(off);
+
+		if (net_glue_pending(vcpu))
+			net_glue_poll(vcpu);
+	}
+}
+
 void sched_poll(struct kthread *kt)
 {
 	uint64_t next_ns = timers_next_ns();
@@ -244,6 +255,7 @@ void sched_poll(struct kthread *kt)
 	sched_ext_signals();
 	if (kt->vcpu >= 0)
 		net_glue_poll((unsigned)kt->vcpu);
+	sched_poll_off();
 	if (next_ns != UINT64_MAX)
 		timers_run(clock_monotonic_ns());
 }

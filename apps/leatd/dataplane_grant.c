@@ -169,11 +169,18 @@ void dp_sched_host_init(struct sched_host *ret_host)
 
 /* ---- what windows say ---- */
 
+static bool is_off(const struct dp_vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->slot->state, __ATOMIC_RELAXED) == ABI_VCPU_OFF;
+}
+
 static bool has_parked(const struct dp_vcpu *vcpu)
 {
 	/* acquire: deadline and state were written before (window.h) */
-	return __atomic_load_n(&vcpu->slot->parked_grant, __ATOMIC_ACQUIRE) ==
-	       atomic_load_explicit(&vcpu->grant, memory_order_relaxed);
+	uint32_t parked = __atomic_load_n(&vcpu->slot->parked_grant, __ATOMIC_ACQUIRE);
+
+	return parked == atomic_load_explicit(&vcpu->grant, memory_order_relaxed) ||
+	       (parked != 0 && is_off(vcpu));
 }
 
 /* The vcpu was seen parked, and what it sent before was taken. Holds its core's scan lock. */
@@ -181,12 +188,18 @@ static void vcpu_parked(struct dp_vcpu *vcpu, uint64_t now_ns)
 {
 	uint64_t deadline_ns = __atomic_load_n(&vcpu->slot->deadline_ns, __ATOMIC_RELAXED);
 	bool want = __atomic_load_n(&vcpu->slot->state, __ATOMIC_RELAXED) == ABI_VCPU_WANT;
-
+	bool unseen = dpu_rxq_unseen(vcpu->inst->port, vcpu->index);
 	unsigned core = atomic_load_explicit(&vcpu->core, memory_order_relaxed);
+	unsigned awaited = dp_vcpu_awaited(vcpu->inst);
 
 	dp_vcpu_unplace(vcpu);
-	want |= dpu_rxq_unseen(vcpu->inst->port, vcpu->index);
-	sched_parked(vcpu->sched, deadline_ns, want, now_ns);
+	if (is_off(vcpu) && awaited != vcpu->index) {
+		sched_parked(vcpu->sched, 0, false, now_ns);
+		if (unseen)
+			sched_work(vcpu->inst->vcpu[awaited].sched, core, now_ns);
+		return;
+	}
+	sched_parked(vcpu->sched, deadline_ns, want || unseen, now_ns);
 	if (deadline_ns && core < dp.nr_cores &&
 	    deadline_ns < atomic_load_explicit(&dp.core[core].tick_ns, memory_order_relaxed))
 		host_poke(NULL, core);
@@ -310,6 +323,9 @@ void dp_work(void *owner, unsigned queue, unsigned core, uint64_t now_ns)
 {
 	struct dp_instance *inst = owner;
 	struct dp_vcpu *vcpu = &inst->vcpu[queue];
+
+	if (is_off(vcpu))
+		vcpu = &inst->vcpu[dp_vcpu_awaited(inst)];
 	uint32_t on = atomic_load_explicit(&vcpu->core, memory_order_acquire);
 
 	if (atomic_load_explicit(&inst->dying, memory_order_acquire))

@@ -78,6 +78,25 @@ def redis_through_a_published_port():
 
 
 @test
+def a_server_that_forks_for_each_request():
+    """Processes come and go with their vcpus while frames arrive."""
+    need('busybox', 'curl')
+    folder, port = work_dir('www'), free_port()
+    os.mkdir(folder + '/cgi-bin')
+    write_file(folder + '/cgi-bin/t', '#!/bin/sh\necho "Content-type: text/plain"\necho\necho cgi\n',
+               0o755)
+    os.chmod(folder + '/cgi-bin', 0o755)
+    with Server('forks', ['/bin/busybox', 'httpd', '-f', '-h', '/www'],
+                '-p', '127.0.0.1:%d:80' % port, '-v', folder + ':/www:ro') as s:
+        url = 'http://127.0.0.1:%d/cgi-bin/t' % port
+        answers(['curl', '-s', url], b'cgi\n')
+        for _ in range(40):
+            ok(execute(['curl', '-s', '--max-time', '20', url]), 'cgi\n')
+        loop = 'for i in 1 2 3 4 5 6 7 8 9 10; do curl -s --max-time 20 http://%s/cgi-bin/t; done'
+        ok(leat(['/bin/sh', '-c', loop % s.ip], timeout=120), 'cgi\n' * 10)
+
+
+@test
 def redis_between_two_instances():
     need('redis-server', 'redis-benchmark')
     with Server('r2', REDIS) as r:

@@ -73,7 +73,7 @@ struct abi_instance {
 
 /* What a vcpu is doing, written by the instance. */
 enum abi_vcpu_state {
-	ABI_VCPU_OFF = 0,     /* never used: no kthread waits for it */
+	ABI_VCPU_OFF = 0,     /* no kthread waits for it */
 	ABI_VCPU_PARKED = 1,  /* a kthread waits on `grant`; wants it at deadline_ns or on work */
 	ABI_VCPU_RUNNING = 2, /* holds a grant and runs */
 	ABI_VCPU_LINGER = 3,  /* holds a grant, has no work, polls and yields */
@@ -94,6 +94,10 @@ enum abi_vcpu_state {
  * parked: frames that came after the driver's last look get it granted again. A parked vcpu is
  * given work by its siblings with state = WANT and the doorbell: leatd looks at all slots of an
  * instance while any of its vcpus holds a core.
+ *
+ * A vcpu that nobody waits for any more is OFF, with parked_grant = grant.  A grant that crosses
+ * this is taken back by leatd itself: OFF and a parked_grant that is not 0 count as parked, without
+ * deadline.  Frames in its receive queue are for any vcpu of the instance.
  */
 struct abi_vcpu {
 	/* Written by leatd. */
