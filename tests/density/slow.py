@@ -15,6 +15,33 @@ if NATIVE:
     sys.exit(0)
 
 
+def bench(*args):
+    r = ok(execute([LEAT, 'bench', 'density', *args], timeout=300))
+    sys.stderr.write(r.err.decode())
+    return r.text
+
+
+@test
+def bench_density_counts_and_leaks_nothing():
+    need('musl-gcc')
+    figures = {f['name']: f for f in json.loads(
+        bench('--quick', '--instances', '12', '--only', 'leat,native', '--json'))}
+    for side in ('leat', 'native'):
+        equal(figures['instances.' + side]['value'], 12, 'instances.' + side)
+        for name, unit in (('start_alone', 'ms'), ('start_rate', '/s'), ('request', 'us'),
+                           ('request_p99', 'us'), ('pss_per_instance_12', 'KiB')):
+            f = figures[name + '.' + side]
+            equal(f['unit'], unit, name)
+            true(f['value'] > 0, name + ' is more than 0')
+        true('memory_per_instance_1.' + side in figures, 'memory of one')
+        true('idle_cpu.' + side in figures, 'idle CPU time')
+    equal(figures['leaks.leat']['value'], 0, 'leaks')
+    for name in ('start_alone', 'start_rate', 'request', 'request_p99'):
+        a, b = figures[name + '.native']['value'], figures[name + '.leat']['value']
+        want = b / a if name == 'start_rate' else a / b
+        true(abs(figures[name + '.ratio']['value'] - want) < 1e-6 * want, name + '.ratio')
+
+
 @test
 def quick_exits():
     with Leaks():
