@@ -9,7 +9,7 @@ BUILD="build-essential meson ninja-build pkg-config python3 clang musl-tools lin
 	libncurses-dev"
 RUN="iproute2 redis-server redis-tools memcached nginx-light wrk"
 TEST="busybox-static golang-go sqlite3 git perl xz-utils make procps file clang-format clang-tidy
-	bsdutils netcat-openbsd curl strace tmux runc crun awscli prometheus iputils-ping
+	bind9-dnsutils bsdutils netcat-openbsd curl strace tmux runc crun awscli prometheus iputils-ping
 	libpython3.11-testsuite stress-ng tshark"
 
 missing() {

@@ -258,6 +258,7 @@ static int start(void)
 	if (r)
 		return r;
 	dpu_config.nr_cores = dp.nr_cores;
+	dpu_config.service_ip_be = dp.config.service_ip_be;
 	sched_config.nr_cores = dp.nr_cores;
 	dp_sched_host_init(&sched_config.host);
 	r = dpu_create(&dpu_config, &dp.dpu);

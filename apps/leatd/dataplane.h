@@ -27,6 +27,7 @@ struct dataplane_config {
 	const char *uplink_name; /* "leat0" */
 	uint32_t uplink_ip_be;   /* 10.99.0.1 */
 	unsigned uplink_prefix;  /* 16 */
+	uint32_t service_ip_be;  /* where the DPU answers for names; 0: nowhere */
 	/* Called (on any thread) with one line when something goes wrong later, e.g. the uplink. */
 	void (*log)(const char *line);
 };
@@ -80,6 +81,7 @@ struct dp_instance_config {
 	uint32_t id;     /* > 0 */
 	uint32_t tenant; /* > 0 */
 	uint32_t tag;
+	const char *name;  /* within the tenant, by DNS; NULL: none */
 	unsigned nr_vcpus; /* 1 .. ABI_MAX_VCPUS */
 	int window_fd;     /* sealed memfd (F_SEAL_SHRINK | GROW | SEAL); duplicated */
 	uint8_t mac[6];

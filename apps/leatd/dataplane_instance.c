@@ -5,6 +5,7 @@
 #include "apps/leatd/dataplane_private.h"
 #include "apps/leatd/dataplane_wish.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -89,6 +90,9 @@ static int port_attach(struct dp_instance *inst, const struct dp_instance_config
 	};
 	int r;
 
+	/* names are looked for in lower case */
+	for (size_t i = 0; config->name && config->name[i] && i + 1 < sizeof(port.name); i++)
+		port.name[i] = (char)tolower((unsigned char)config->name[i]);
 	memcpy(port.mac, config->mac, sizeof(port.mac));
 	memcpy(port.ipv6, config->ipv6, sizeof(port.ipv6));
 	r = dpu_port_attach(dp.dpu, &port, &inst->port);

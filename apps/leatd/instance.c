@@ -252,7 +252,7 @@ static int address_take(struct instance *inst, const struct instance_spec *spec,
 		snprintf(error, size, "cannot give that address: another instance has it");
 	else if (r < 0)
 		snprintf(error, size,
-			 "cannot give that address: it must be in 10.99.0.2 - 10.99.255.254");
+			 "cannot give that address: it must be in 10.99.0.2 - 10.99.255.253");
 	if (r == 0)
 		inst->ip_be = ip_be;
 	return r;
@@ -299,6 +299,7 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 {
 	struct dp_instance_config config = {.id = inst->id,
 					    .tenant = inst->tenant,
+					    .name = inst->name,
 					    .limits = spec->limits,
 					    .tag = spec->tag,
 					    .nr_vcpus = inst->nr_vcpus,

@@ -15,9 +15,10 @@ int ipam_init(struct ipam *ipam)
 
 	if (r < 0)
 		return r;
-	/* the network, the uplink, the broadcast address */
+	/* the network, the uplink, the DPU itself, the broadcast address */
 	pool_take_index(&ipam->hosts, 0);
 	pool_take_index(&ipam->hosts, IPAM_GATEWAY - IPAM_NETWORK);
+	pool_take_index(&ipam->hosts, IPAM_SERVICE - IPAM_NETWORK);
 	pool_take_index(&ipam->hosts, HOSTS - 1);
 	return 0;
 }
@@ -43,7 +44,7 @@ int ipam_take_ip(struct ipam *ipam, uint32_t ip_be)
 	uint32_t ip = ntohl(ip_be);
 
 	if ((ip & ~(HOSTS - 1)) != IPAM_NETWORK || ip == IPAM_NETWORK || ip == IPAM_GATEWAY ||
-	    ip == (IPAM_NETWORK | (HOSTS - 1)))
+	    ip == IPAM_SERVICE || ip == (IPAM_NETWORK | (HOSTS - 1)))
 		return -ERANGE;
 	return pool_take_index(&ipam->hosts, ip - IPAM_NETWORK);
 }

@@ -1,6 +1,7 @@
 /*
- * ipam.h - addresses of instances: 10.99.0.0/16, where .0.1 is the uplink, and for each one of them
- * an IPv6 address: fd6c:6561:TENANT::/64 (RFC 4193), the IPv4 address in its last four bytes.
+ * ipam.h - addresses of instances: 10.99.0.0/16, where .0.1 is the uplink and .255.254 the DPU
+ * itself, and for each one of them an IPv6 address: fd6c:6561:TENANT::/64 (RFC 4193), the IPv4
+ * address in its last four bytes.
  */
 #pragma once
 
@@ -12,6 +13,7 @@
 #define IPAM_PREFIX 16U
 #define IPAM_PREFIX6 64U
 #define IPAM_GATEWAY (IPAM_NETWORK | 1U)
+#define IPAM_SERVICE (IPAM_NETWORK | 0xfffeU) /* the DPU's own: names */
 
 struct ipam {
 	struct pool hosts;

@@ -207,6 +207,7 @@ static int dataplane_begin(struct leatd *leatd, const struct options *options)
 	const struct dataplane_config config = {.netns = options->netns,
 						.uplink_name = "leat0",
 						.uplink_ip_be = htonl(IPAM_GATEWAY),
+						.service_ip_be = htonl(IPAM_SERVICE),
 						.uplink_prefix = IPAM_PREFIX,
 						.log = dataplane_log};
 	int doorbells[ABI_MAX_CORES], fd;

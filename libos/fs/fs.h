@@ -356,6 +356,9 @@ int file_truncate(struct file *file, uint64_t size);
 int path_make_dir(struct path base, const char *name, struct path *ret_path);
 int path_make_file(struct path base, const char *name, struct path *ret_path);
 
+/* resolver.c */
+void resolver_init(void);
+
 /* ---- the kinds ---- */
 
 /* Where getdents writes; add returns false when the entry does not fit. */

@@ -186,6 +186,8 @@ static int mount_all(unsigned nr_volumes)
 
 	current()->process->fs = &ctx;
 	err = mount_pseudo();
+	if (err == 0)
+		resolver_init();
 	for (unsigned i = 0; err == 0 && i < nr_volumes; i++)
 		err = mount_volume(i);
 	current()->process->fs = NULL;

@@ -80,6 +80,8 @@ struct dpu_ops {
 struct dpu_config {
 	unsigned nr_cores; /* dataplane threads, 1 .. DPU_MAX_CORES */
 	struct dpu_ops ops;
+	/* Where the DPU answers for names, with the MAC 02:1e:a7:00:00:00; 0: it does not. */
+	uint32_t service_ip_be;
 };
 
 int dpu_create(const struct dpu_config *config, struct dpu **ret_dpu);
@@ -91,6 +93,7 @@ struct dpu_port_config {
 	uint32_t id;     /* instance number, > 0 */
 	uint32_t tenant; /* > 0 */
 	uint32_t tag;    /* the filter context's tag word */
+	char name[64];   /* lower case, known within the tenant; "": none */
 	uint8_t mac[6];
 	uint16_t mtu;
 	uint32_t ipv4_be; /* 0: no network; the device then offers no queue */

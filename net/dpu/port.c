@@ -66,7 +66,7 @@ static struct dpu_port *port_alloc(struct dpu *dpu, const struct dpu_port_config
 }
 
 /* leatd's half of the register block. */
-static void netdev_fill(const struct dpu_port_config *config)
+static void netdev_fill(const struct dpu *dpu, const struct dpu_port_config *config)
 {
 	struct abi_netdev *dev = abi_netdev_of(config->window);
 
@@ -76,6 +76,7 @@ static void netdev_fill(const struct dpu_port_config *config)
 	dev->ipv4_be = config->ipv4_be;
 	dev->gateway_be = config->gateway_be;
 	dev->prefix_len = config->prefix_len;
+	dev->dns_be = dpu->config.service_ip_be;
 	memcpy(dev->ipv6, config->ipv6, sizeof(dev->ipv6));
 	dev->prefix6_len = config->prefix6_len;
 	dev->device_status = 0;
@@ -94,7 +95,7 @@ static int port_publish(struct dpu *dpu, struct dpu_port *port)
 	if (dpu_table_by_mac(table, port->mac_key) ||
 	    (port->config.ipv4_be && dpu_table_by_ip(table, port->config.ipv4_be)))
 		return -EEXIST;
-	netdev_fill(&port->config);
+	netdev_fill(dpu, &port->config);
 	r = dpu_sigbus_watch(port);
 	if (r)
 		return r;

@@ -151,12 +151,15 @@ struct dpu_port {
 	struct dpu_vq *rxq;
 };
 
+/* A frame's worth of what the DPU itself says. */
+#define DPU_SERVICE_BYTES 512U
+
 struct dpu_slot {
 	uint64_t key;
 	struct dpu_port *port; /* NULL: empty */
 };
 
-/* An immutable snapshot of who is there: all ports, and open-addressed by MAC, IPv4 and IPv6. */
+/* An immutable snapshot of who is there: all ports, and open-addressed by address and name. */
 struct dpu_table {
 	unsigned nr_ports;
 	unsigned nr_slots; /* power of two, at least twice nr_ports */
@@ -164,7 +167,8 @@ struct dpu_table {
 	struct dpu_slot *by_mac;
 	struct dpu_slot *by_ip;
 	struct dpu_slot *by_id;
-	struct dpu_slot *by_ip6; /* a mix of the halves; the port has the address */
+	struct dpu_slot *by_ip6;  /* a mix of the halves; the port has the address */
+	struct dpu_slot *by_name; /* a hash of tenant and name; the port has them */
 };
 
 struct dpu_touch {
@@ -204,6 +208,9 @@ struct dpu_port *dpu_table_by_id(const struct dpu_table *table, uint32_t id);
 struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be);
 /* Global addresses, and link-local ones, which hold the MAC (RFC 4291, appendix A). */
 struct dpu_port *dpu_table_by_ip6(const struct dpu_table *table, const uint8_t ip6[16]);
+/* Within the tenant; the name is in lower case. */
+struct dpu_port *dpu_table_by_name(const struct dpu_table *table, uint32_t tenant,
+				   const char *name);
 int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu_table **ret_table);
 uint64_t dpu_mac_key(const uint8_t mac[6]);
 
@@ -272,6 +279,13 @@ struct dpu_nd {
 };
 bool dpu_nd_is_solicit(const struct dpu_frame *frame, struct dpu_nd *ret_nd);
 void dpu_nd_reply(const struct dpu_nd *question, const uint8_t mac[6], struct dpu_frame *ret_frame);
+
+/* service.c */
+extern const uint8_t dpu_service_mac[6];
+/* Is the frame a question? Then the answer to it, whose bytes go to packet[DPU_SERVICE_BYTES]. */
+bool dpu_service_answer(const struct dpu *dpu, const struct dpu_table *table,
+			const struct dpu_port *from, const struct dpu_frame *frame, uint8_t *packet,
+			struct dpu_frame *ret_reply);
 
 /* uplink.c */
 int dpu_uplink_send(struct dpu_uplink *uplink, const struct dpu_frame *frame);

@@ -238,6 +238,12 @@ static void arp_request(struct dpu *dpu, unsigned core, const struct dpu_table *
 	struct dpu_port *target = dpu_table_by_ip(table, arp->target_ip_be);
 	struct dpu_frame reply;
 
+	if (!target && dpu->config.service_ip_be &&
+	    arp->target_ip_be == dpu->config.service_ip_be) {
+		dpu_arp_reply(arp, dpu_service_mac, &reply);
+		deliver_now(dpu, core, NULL, from, &reply);
+		return;
+	}
 	if (!target) {
 		to_uplink(dpu, from, frame);
 		return;
@@ -287,6 +293,19 @@ static void follow_handle(struct dpu *dpu, unsigned core, const struct dpu_table
 		deliver_now(dpu, core, from, to, frame);
 }
 
+/* A frame for the DPU itself. */
+static void to_service(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		       struct dpu_port *from, const struct dpu_frame *frame)
+{
+	uint8_t packet[DPU_SERVICE_BYTES];
+	struct dpu_frame reply;
+
+	if (dpu_service_answer(dpu, table, from, frame, packet, &reply))
+		deliver_now(dpu, core, NULL, from, &reply);
+	else
+		drop(from, true, DPU_DROP_NO_PORT);
+}
+
 /* Where a frame goes that the sender's filter let pass, as it is now. */
 static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *table,
 		    struct dpu_port *from, uint32_t redirect, struct dpu_frame *frame)
@@ -313,6 +332,8 @@ static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *tabl
 		drop(from, true, DPU_DROP_NO_PORT);
 	else if (to)
 		deliver_now(dpu, core, from, to, frame);
+	else if (dpu->config.service_ip_be && !memcmp(frame->head, dpu_service_mac, 6))
+		to_service(dpu, core, table, from, frame);
 	else
 		to_uplink(dpu, from, frame);
 }

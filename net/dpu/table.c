@@ -1,5 +1,5 @@
 /*
- * table.c - snapshots of the ports, found by MAC, IPv4 and IPv6 address.
+ * table.c - snapshots of the ports, found by address and by name.
  *
  * A snapshot is immutable; attach and detach build a new one. Lookups take no lock.
  */
@@ -56,6 +56,25 @@ struct dpu_port *dpu_table_by_ip(const struct dpu_table *table, uint32_t ipv4_be
 	return slot_find(table->by_ip, table->nr_slots, ipv4_be);
 }
 
+/* FNV-1a over the tenant's number and the name. */
+static uint64_t name_key(uint32_t tenant, const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL ^ tenant;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 0x100000001b3ULL;
+	return hash;
+}
+
+struct dpu_port *dpu_table_by_name(const struct dpu_table *table, uint32_t tenant, const char *name)
+{
+	struct dpu_port *port = slot_find(table->by_name, table->nr_slots, name_key(tenant, name));
+
+	/* of two that have one hash the later one is not found */
+	return port && port->config.tenant == tenant && !strcmp(port->config.name, name) ? port :
+											   NULL;
+}
+
 static bool is_none(const uint8_t ip6[16])
 {
 	static const uint8_t none[16];
@@ -96,7 +115,7 @@ int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu
 	while (nr_slots < 2 * nr_ports)
 		nr_slots *= 2;
 	table = calloc(1, sizeof(*table) + nr_ports * sizeof(table->port[0]) +
-				  4UL * nr_slots * sizeof(struct dpu_slot));
+				  5UL * nr_slots * sizeof(struct dpu_slot));
 	if (!table)
 		return -ENOMEM;
 	table->nr_ports = nr_ports;
@@ -105,7 +124,8 @@ int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu
 	table->by_ip = table->by_mac + nr_slots;
 	table->by_id = table->by_ip + nr_slots;
 	table->by_ip6 = table->by_id + nr_slots;
-	table->port = (struct dpu_port **)(table->by_ip6 + nr_slots);
+	table->by_name = table->by_ip6 + nr_slots;
+	table->port = (struct dpu_port **)(table->by_name + nr_slots);
 	for (unsigned i = 0; i < nr_ports; i++) {
 		table->port[i] = ports[i];
 		slot_insert(table->by_mac, nr_slots, ports[i]->mac_key, ports[i]);
@@ -114,6 +134,10 @@ int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu
 			slot_insert(table->by_ip, nr_slots, ports[i]->config.ipv4_be, ports[i]);
 		if (!is_none(ports[i]->config.ipv6))
 			slot_insert(table->by_ip6, nr_slots, ip6_key(ports[i]->config.ipv6),
+				    ports[i]);
+		if (ports[i]->config.name[0])
+			slot_insert(table->by_name, nr_slots,
+				    name_key(ports[i]->config.tenant, ports[i]->config.name),
 				    ports[i]);
 	}
 	*ret_table = table;

@@ -67,6 +67,7 @@ static void instance_attach(unsigned i, unsigned nr_pairs)
 		.mtu = 1500,
 		.ipv4_be = fixture_ip(i),
 		.prefix_len = 16,
+		.name = {(char)('a' + i)},
 		.nr_queue_pairs = nr_pairs,
 		.window_bytes = DRIVER_WINDOW_BYTES,
 		.owner = &owners[i],
@@ -82,7 +83,11 @@ static void instance_attach(unsigned i, unsigned nr_pairs)
 
 static void setup(unsigned nr_pairs)
 {
-	struct dpu_config config = {.nr_cores = 2, .ops = {.work = on_work, .steer = on_steer}};
+	struct dpu_config config = {
+		.nr_cores = 2,
+		.ops = {.work = on_work, .steer = on_steer},
+		.service_ip_be = FIXTURE_SERVICE_IP,
+	};
 
 	memset(&fx, 0, sizeof(fx));
 	fx.now_ns = 1000000;

@@ -14,7 +14,9 @@
 #include "net/dpu/dpu.h"
 #include "tests/dpu/driver.h"
 
-enum { A, B, NR_INSTANCES };
+enum { A, B, NR_INSTANCES }; /* by name "a" and "b" */
+
+#define FIXTURE_SERVICE_IP 0xfeff630aU /* 10.99.255.254 */
 
 struct fixture {
 	struct dpu *dpu;

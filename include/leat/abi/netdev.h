@@ -57,7 +57,7 @@ struct abi_netdev {
 	uint32_t nr_queue_pairs;
 	uint8_t ipv6[16];     /* own global address; all zero: none */
 	uint32_t prefix6_len; /* what is on the link, in bits */
-	uint8_t leatd_pad[4];
+	uint32_t dns_be;      /* who knows the names of instances; 0: nobody */
 
 	/* Written by the instance. */
 	uint64_t driver_features;
