@@ -154,37 +154,15 @@ void exec_set_comm(struct task *task, const char *path)
 	memcpy(task->comm, base, strnlen(base, TASK_COMM_LEN - 1));
 }
 
-/* A set-user-ID or set-group-ID program, unless the process gave that up; scripts do not count. */
-static struct creds exec_creds(struct file *file, bool *ret_secure)
-{
-	const struct process *process = current()->process;
-	const struct inode *inode = file->inode;
-	struct creds creds = process->creds;
-	char magic[2] = {0};
-
-	if (inode != NULL && !process->no_new_privs && (inode->mode & (S_ISUID | S_ISGID)) != 0 &&
-	    file_pread_kernel(file, magic, sizeof(magic), 0) == sizeof(magic) &&
-	    (magic[0] != '#' || magic[1] != '!')) {
-		if ((inode->mode & S_ISUID) != 0)
-			creds.euid = inode->uid;
-		if ((inode->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
-			creds.egid = inode->gid;
-	}
-	creds.suid = creds.fsuid = creds.euid;
-	creds.sgid = creds.fsgid = creds.egid;
-	*ret_secure = creds.uid != creds.euid || creds.gid != creds.egid;
-	return creds;
-}
-
-/* credentials(7): what a change of them by execve takes along. */
+/* credentials(7): what a change of them by execve takes along. Takes over the groups' reference. */
 static void exec_set_creds(struct task *task, const struct creds *creds)
 {
 	struct process *process = task->process;
-	bool changed = creds->euid != process->creds.euid || creds->egid != process->creds.egid;
+	bool changed = creds->euid != task->creds.euid || creds->egid != task->creds.egid ||
+		       (creds->permitted & ~task->creds.permitted) != 0;
 
-	process->creds = *creds;
+	creds_commit(creds);
 	process->undumpable = changed;
-	process->keep_caps = false;
 	if (changed)
 		task->pdeath_signal = 0;
 }
@@ -194,8 +172,6 @@ static void exec_reset(struct task *task, const char *path)
 	struct process *process = task->process;
 
 	fdtable_close_on_exec(process->files);
-	/* a program that uid 0 starts has all again (capabilities(7)) */
-	process->creds.permitted_gone = process->creds.effective_gone = 0;
 	itimers_exec(process);
 	signal_process_exec(process);
 	exec_set_comm(task, path);
@@ -250,9 +226,10 @@ static int exec_plan_make(int dirfd, const char *path, int flags, struct strings
 	request.argv = argv->v;
 	request.envp = envp->v;
 	request.file = file;
-	*ret_creds = exec_creds(file, &request.secure);
+	err = creds_for_exec(file, ret_creds, &request.secure);
 	request.stack_max = current()->process->rlimits[RLIMIT_STACK].rlim_cur;
-	err = loader_prepare(&request, ret_plan);
+	if (err == 0)
+		err = loader_prepare(&request, ret_plan);
 	file_unref(file);
 	return err;
 }

@@ -100,7 +100,7 @@ static int clone_resources(struct process *child, struct process *self, uint64_t
 	child->args = self->args;
 	if (child->args != NULL)
 		child->args->refs++;
-	child->creds = self->creds;
+	creds_copy(&child->creds, my_creds());
 	child->arg_start = self->arg_start;
 	child->arg_end = self->arg_end;
 	child->env_start = self->env_start;

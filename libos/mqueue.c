@@ -85,7 +85,7 @@ static void mqueue_unref(struct mqueue *mq)
 
 static int limits_check(const struct mq_attr *attr)
 {
-	bool root = current()->process->creds.euid == 0;
+	bool root = capable(CAP_SYS_RESOURCE);
 
 	if (attr->mq_maxmsg <= 0 || attr->mq_msgsize <= 0)
 		return -EINVAL;
@@ -221,7 +221,7 @@ static void notify_send(struct mqueue *mq)
 
 	if (to != NULL && mq->notify_signal != 0) {
 		info.si_pid = self->pid;
-		info.si_uid = self->creds.uid;
+		info.si_uid = my_creds()->uid;
 		info.si_value.sival_ptr = (void *)mq->notify_value;
 		signal_send_process(to, mq->notify_signal, &info);
 	}

@@ -94,18 +94,6 @@ SYS4(pidfd_send_signal, int, fd, int, sig, const siginfo_t *, user_info, unsigne
 	return sig == 0 ? 0 : signal_send_process(process, sig, &info);
 }
 
-/* ptrace(2)'s rule for looking into a process: the same user in all respects, or root. */
-static bool may_look_into(const struct process *process)
-{
-	const struct creds *me = &current()->process->creds, *it = &process->creds;
-
-	if (process == current()->process || me->euid == 0)
-		return true;
-	return me->uid == it->uid && me->uid == it->euid && me->uid == it->suid &&
-	       me->gid == it->gid && me->gid == it->egid && me->gid == it->sgid &&
-	       !process->undumpable;
-}
-
 SYS3(pidfd_getfd, int, fd, int, target_fd, unsigned, flags)
 {
 	struct file *file = fd_get(fd);

@@ -303,9 +303,9 @@ int signal_send_pgrp(int pgid, int sig, const siginfo_t *info)
 bool signal_may_send(const struct process *to, int sig)
 {
 	const struct process *self = current()->process;
-	const struct creds *me = &self->creds;
+	const struct creds *me = my_creds();
 
-	if (me->euid == 0 || self == to)
+	if (creds_capable(me, CAP_KILL) || self == to)
 		return true;
 	if (me->euid == to->creds.suid || me->euid == to->creds.uid || me->uid == to->creds.suid ||
 	    me->uid == to->creds.uid)

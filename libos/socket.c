@@ -308,7 +308,7 @@ int inet_socket(int family, int type, int protocol, unsigned file_flags, struct 
 	struct net_sock *sock;
 	int rc;
 
-	if (type == SOCK_RAW && !(creds_effective(&current()->process->creds) >> CAP_NET_RAW & 1))
+	if (type == SOCK_RAW && !capable(CAP_NET_RAW))
 		return -EPERM;
 	rc = net_socket(stack(), family, type, protocol, NULL, &sock);
 	if (rc != 0)

@@ -228,12 +228,14 @@ static void instance_init(const struct abi_boot *boot)
 	xstate_init();
 }
 
-static void first_creds(struct creds *creds, const struct abi_boot *boot)
+/* 0 or -ENOMEM. */
+static int first_creds(struct creds *creds, const struct abi_boot *boot)
 {
 	creds->uid = creds->euid = creds->suid = creds->fsuid = boot->user_uid;
 	creds->gid = creds->egid = creds->sgid = creds->fsgid = boot->user_gid;
-	creds->nr_groups = MIN(boot->nr_groups, (uint32_t)ABI_MAX_GROUPS);
-	memcpy(creds->groups, boot->group, creds->nr_groups * sizeof(creds->groups[0]));
+	creds_init_caps(creds);
+	creds->groups = groups_create(boot->group, MIN(boot->nr_groups, (uint32_t)ABI_MAX_GROUPS));
+	return creds->groups == NULL ? -ENOMEM : 0;
 }
 
 static struct task *first_task(struct hostproc *host)
@@ -241,12 +243,14 @@ static struct task *first_task(struct hostproc *host)
 	struct process *process = process_create(NULL, host);
 	struct task *task;
 
-	if (process == NULL || signal_process_init(process, NULL, false) != 0)
+	if (process == NULL || signal_process_init(process, NULL, false) != 0 ||
+	    first_creds(&process->creds, instance()->boot) != 0)
 		return NULL;
 	process->exit_signal = SIGCHLD;
-	first_creds(&process->creds, instance()->boot);
 	instance()->init = process;
 	task = task_create(process, start_task, NULL);
+	if (task != NULL)
+		creds_copy(&task->creds, &process->creds);
 	return task;
 }
 

@@ -31,10 +31,10 @@ struct sysv *sysv_get(void)
 
 bool sysv_may(const struct ipc_perm *perm, unsigned rights)
 {
-	const struct creds *creds = &current()->process->creds;
+	const struct creds *creds = my_creds();
 	unsigned mode = perm->mode;
 
-	if (creds->euid == 0)
+	if (creds_capable(creds, CAP_IPC_OWNER))
 		return true;
 	if (creds->euid == perm->uid || creds->euid == perm->cuid)
 		mode >>= 6;
@@ -45,9 +45,9 @@ bool sysv_may(const struct ipc_perm *perm, unsigned rights)
 
 bool sysv_owns(const struct ipc_perm *perm)
 {
-	unsigned euid = current()->process->creds.euid;
+	unsigned euid = my_creds()->euid;
 
-	return euid == 0 || euid == perm->uid || euid == perm->cuid;
+	return capable(CAP_SYS_ADMIN) || euid == perm->uid || euid == perm->cuid;
 }
 
 unsigned sysv_rights(int flags)
@@ -59,7 +59,7 @@ unsigned sysv_rights(int flags)
 
 void sysv_perm_init(struct ipc_perm *perm, key_t key, int mode)
 {
-	const struct creds *creds = &current()->process->creds;
+	const struct creds *creds = my_creds();
 
 	*perm = (struct ipc_perm){.__ipc_perm_key = key,
 				  .uid = creds->euid,

@@ -301,7 +301,7 @@ static long queue_set(struct queue *queue, const void *user_buf)
 
 	if (copy_from_user(&ds, user_buf, sizeof(ds)) != 0)
 		return -EFAULT;
-	if (ds.msg_qbytes > QUEUE_BYTES && current()->process->creds.euid != 0)
+	if (ds.msg_qbytes > QUEUE_BYTES && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	err = sysv_perm_set(&queue->ds.msg_perm, &ds.msg_perm);
 	if (err != 0)

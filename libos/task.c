@@ -133,6 +133,9 @@ struct task *task_create(struct process *process, void (*start)(void *arg), void
 	task->tid = process->leader == NULL ? process->pid : tid_take();
 	if (process->leader == NULL)
 		process->leader = task;
+	task->timer_slack_ns = current() == NULL ? TIMER_SLACK_NS : current()->timer_slack_ns;
+	if (current() != NULL)
+		creds_copy(&task->creds, my_creds());
 	process->refs++;
 	process->nr_tasks++;
 	list_add_tail(&process->tasks, &task->process_node);
@@ -151,6 +154,7 @@ void task_destroy(struct task *task)
 		return;
 	process = task->process;
 	timer_cancel(&task->sleep_timer);
+	creds_finish(&task->creds);
 	signal_task_finish(task);
 	list_del(&task->process_node);
 	list_del(&task->tid_node);
@@ -173,6 +177,7 @@ void task_become_leader(struct task *task)
 	task->tid = process->pid;
 	list_add(tid_bucket(task->tid), &task->tid_node);
 	process->leader = task;
+	creds_copy(&process->creds, &task->creds);
 }
 
 /* A new task's first C code: it was switched to, so the lock is held. */
@@ -282,6 +287,7 @@ void process_unref(struct process *process)
 {
 	if (--process->refs > 0)
 		return;
+	creds_finish(&process->creds);
 	arena_free(process->rlimits);
 	arena_free(process->exe_path);
 	args_unref(process->args);

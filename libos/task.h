@@ -12,6 +12,7 @@
 
 #include "leat/abi/boot.h"
 #include "leat/base/list.h"
+#include "libos/creds.h"
 #include "libos/regs.h"
 #include "libos/timer.h"
 #include "libos/wait.h"
@@ -19,6 +20,7 @@
 #define TASK_STACK_ORDER 2 /* 16 KiB kernel stacks */
 #define TASK_COMM_LEN 16
 #define NR_SIGNALS 64
+#define TIMER_SLACK_NS 50000UL /* what Linux starts with */
 
 struct fdtable;
 struct hostproc;
@@ -90,6 +92,8 @@ struct task {
 	char comm[TASK_COMM_LEN];
 	int sched_policy; /* SCHED_OTHER, BATCH or IDLE: shown, inherited; see sys/sched.c */
 
+	struct creds creds;
+
 	/* Signals. */
 	struct sigpending pending;
 	uint64_t blocked;
@@ -108,6 +112,7 @@ struct task {
 	uint64_t restart_arg[4];
 
 	uint64_t affinity;        /* as sched_setaffinity(2) set it; 0: all vcpus */
+	uint64_t timer_slack_ns;  /* prctl(2): shown, inherited */
 	int pdeath_signal;        /* prctl(2): sent when the parent ends */
 	uint64_t clear_child_tid; /* user address, CLONE_CHILD_CLEARTID */
 	uint64_t robust_list;     /* user address */
@@ -119,29 +124,6 @@ struct task {
 	uint64_t run_ns; /* CPU time so far */
 	uint64_t switched_in_ns;
 };
-
-/* Credentials as the instance sees them. */
-struct creds {
-	unsigned uid, euid, suid, fsuid;
-	unsigned gid, egid, sgid, fsgid;
-	unsigned nr_groups;
-	unsigned groups[64];
-	/* Capabilities that uid 0 has given up (capabilities(7)): others have none. */
-	uint64_t permitted_gone, effective_gone;
-	uint64_t inheritable;
-};
-
-#define CAPS_ALL 0x1ffffffffffULL /* CAP_LAST_CAP is 40 */
-
-static inline uint64_t creds_permitted(const struct creds *c)
-{
-	return c->uid == 0 || c->euid == 0 || c->suid == 0 ? CAPS_ALL & ~c->permitted_gone : 0;
-}
-
-static inline uint64_t creds_effective(const struct creds *c)
-{
-	return c->euid == 0 ? creds_permitted(c) & ~c->effective_gone : 0;
-}
 
 struct process {
 	unsigned refs;
@@ -165,7 +147,7 @@ struct process {
 	struct sighand *sighand;
 	struct sigpending pending; /* directed at the process */
 	struct wait_queue sigwait;
-	struct creds creds;
+	struct creds creds;     /* a copy of its leader's, also when that has ended */
 	int nice;               /* shown, inherited; see sys/misc.c */
 	struct rlimit *rlimits; /* [RLIM_NLIMITS] */
 
@@ -178,9 +160,7 @@ struct process {
 	int stop_signal;
 	struct wait_queue stop_wait; /* stopped tasks sleep here; SIGCONT and SIGKILL wake them */
 	bool undumpable;             /* prctl(2) */
-	bool keep_caps;
-	bool no_new_privs;
-	int oom_score_adj; /* shown, inherited */
+	int oom_score_adj;           /* shown, inherited */
 	struct {
 		uint64_t read_bytes, write_bytes, reads, writes;
 	} io;                         /* /proc/PID/io */

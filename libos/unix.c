@@ -46,7 +46,7 @@ struct unix_cred unix_cred_current(void)
 {
 	const struct process *me = current()->process;
 
-	return (struct unix_cred){.pid = me->pid, .uid = me->creds.euid, .gid = me->creds.egid};
+	return (struct unix_cred){.pid = me->pid, .uid = my_creds()->euid, .gid = my_creds()->egid};
 }
 
 int unix_wait(struct wait_queue *wq, uint32_t events, bool nonblocking, uint64_t timeout_ns,

@@ -62,25 +62,25 @@ static int control_take_files(struct unix_control *control, const int *fds, unsi
 	return 0;
 }
 
-/* A process may vouch for itself only, root for any process of the instance. */
+/* A process may vouch for itself only, with capabilities for any process of the instance. */
 static int control_take_cred(struct unix_control *control, const void *data, size_t len)
 {
-	const struct creds *me = &current()->process->creds;
+	const struct creds *me = my_creds();
 	struct unix_cred cred;
 
 	if (len != sizeof(cred))
 		return -EINVAL;
 	memcpy(&cred, data, sizeof(cred));
-	if (me->euid != 0) {
-		if (cred.pid != current()->process->pid)
-			return -EPERM;
-		if (cred.uid != me->uid && cred.uid != me->euid && cred.uid != me->suid)
-			return -EPERM;
-		if (cred.gid != me->gid && cred.gid != me->egid && cred.gid != me->sgid)
-			return -EPERM;
-	} else if (process_find(cred.pid) == NULL) {
+	if (cred.pid != current()->process->pid && !creds_capable(me, CAP_SYS_ADMIN))
+		return -EPERM;
+	if (cred.uid != me->uid && cred.uid != me->euid && cred.uid != me->suid &&
+	    !creds_capable(me, CAP_SETUID))
+		return -EPERM;
+	if (cred.gid != me->gid && cred.gid != me->egid && cred.gid != me->sgid &&
+	    !creds_capable(me, CAP_SETGID))
+		return -EPERM;
+	if (process_find(cred.pid) == NULL)
 		return -ESRCH;
-	}
 	control->cred = cred;
 	control->cred_given = true;
 	return 0;

@@ -381,30 +381,26 @@ int path_rename(int odirfd, const char *old, int ndirfd, const char *new, unsign
 
 static bool in_group(const struct creds *creds, uint32_t gid)
 {
-	unsigned i;
-
-	for (i = 0; i < creds->nr_groups; i++)
-		if (creds->groups[i] == gid)
-			return true;
-	return creds->fsgid == gid;
+	return creds->fsgid == gid || creds_has_group(creds, gid);
 }
 
 /* chmod(2), chown(2): who may. Also drops the set-ID bits that a change takes away. */
 static int setattr_check(struct inode *inode, struct iattr *attr)
 {
-	const struct creds *creds = &current()->process->creds;
-	bool root = creds->fsuid == 0;
+	const struct creds *creds = my_creds();
+	bool may_chown = creds_capable(creds, CAP_CHOWN);
 
-	if ((attr->valid & ATTR_MODE) && !inode_owner_or_root(inode))
+	if ((attr->valid & ATTR_MODE) && !inode_owner_or_capable(inode))
 		return -EPERM;
-	if ((attr->valid & ATTR_MODE) && !root && !in_group(creds, inode->gid) &&
-	    !S_ISDIR(inode->mode))
+	if ((attr->valid & ATTR_MODE) && !in_group(creds, inode->gid) &&
+	    !creds_capable(creds, CAP_FSETID))
 		attr->mode &= ~(uint32_t)S_ISGID;
-	if ((attr->valid & ATTR_UID) && !root &&
+	if ((attr->valid & ATTR_UID) && !may_chown &&
 	    (creds->fsuid != inode->uid || attr->uid != inode->uid))
 		return -EPERM;
-	if ((attr->valid & ATTR_GID) && !root &&
-	    (creds->fsuid != inode->uid || !in_group(creds, attr->gid)))
+	if ((attr->valid & ATTR_GID) && !may_chown &&
+	    (creds->fsuid != inode->uid ||
+	     (attr->gid != inode->gid && !in_group(creds, attr->gid))))
 		return -EPERM;
 	if ((attr->valid & (ATTR_UID | ATTR_GID)) && !S_ISDIR(inode->mode) &&
 	    (inode->mode & 06000)) {

@@ -237,8 +237,8 @@ void inode_touch_atime(struct inode *inode); /* as relatime does */
 
 /* mask of R_OK, W_OK, X_OK by the current task's file-system ids. 0 or -EACCES. */
 int inode_permission(const struct inode *inode, int mask);
-int inode_permission_as(const struct inode *inode, int mask, uint32_t uid, uint32_t gid);
-bool inode_owner_or_root(const struct inode *inode);
+int inode_permission_real(const struct inode *inode, int mask); /* by real ids: access(2) */
+bool inode_owner_or_capable(const struct inode *inode);
 /* May the current task remove this entry of dir (sticky bit)? */
 int inode_may_delete(const struct inode *dir, const struct inode *victim);
 

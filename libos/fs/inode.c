@@ -2,6 +2,7 @@
  * inode.c - what all kinds of inodes share: life, attributes, permission.
  */
 #include <errno.h>
+#include <linux/securebits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -127,68 +128,60 @@ void inode_touch_atime(struct inode *inode)
 	time_now(&inode->atime);
 }
 
-static bool in_groups(const struct creds *creds, uint32_t gid, bool real)
-{
-	unsigned i;
-
-	if (gid == (real ? creds->gid : creds->fsgid))
-		return true;
-	for (i = 0; i < creds->nr_groups; i++)
-		if (creds->groups[i] == gid)
-			return true;
-	return false;
-}
-
-/* path_resolution(7): owner, then group, then others; CAP_DAC_OVERRIDE for root. */
-static int mode_check(const struct inode *inode, int mask, uint32_t uid, bool in_group)
+/* path_resolution(7): owner, then group, then others; then what capabilities override. */
+static int mode_check(const struct inode *inode, int mask, unsigned uid, unsigned gid,
+		      uint64_t capabilities)
 {
 	uint32_t mode = inode->mode;
 
-	if (uid == 0) {
-		if (!(mask & X_OK) || S_ISDIR(mode) || (mode & 0111))
-			return 0;
-		return -EACCES;
-	}
 	if (uid == inode->uid)
 		mode >>= 6;
-	else if (in_group)
+	else if (gid == inode->gid || creds_has_group(my_creds(), inode->gid))
 		mode >>= 3;
-	return (mask & ~(int)mode & 7) ? -EACCES : 0;
+	if ((mask & ~(int)mode & 7) == 0)
+		return 0;
+	if ((capabilities & CAP_BIT(CAP_DAC_OVERRIDE)) != 0 &&
+	    (!(mask & X_OK) || S_ISDIR(inode->mode) || (inode->mode & 0111)))
+		return 0;
+	if ((capabilities & CAP_BIT(CAP_DAC_READ_SEARCH)) != 0 &&
+	    (S_ISDIR(inode->mode) ? !(mask & W_OK) : mask == R_OK))
+		return 0;
+	return -EACCES;
 }
 
-int inode_permission_as(const struct inode *inode, int mask, uint32_t uid, uint32_t gid)
+int inode_permission_real(const struct inode *inode, int mask)
 {
-	const struct creds *creds = &current()->process->creds;
+	const struct creds *creds = my_creds();
+	uint64_t capabilities = creds->effective;
 
-	return mode_check(inode, mask, uid,
-			  gid == inode->gid || in_groups(creds, inode->gid, true));
+	if ((creds->securebits & SECBIT_NO_SETUID_FIXUP) == 0)
+		capabilities = creds->uid == 0 ? creds->permitted : 0;
+	return mode_check(inode, mask, creds->uid, creds->gid, capabilities);
 }
 
 int inode_permission(const struct inode *inode, int mask)
 {
-	const struct creds *creds = &current()->process->creds;
+	const struct creds *creds = my_creds();
 
-	if (creds->fsuid == 0 && !(mask & X_OK))
-		return 0;
-	return mode_check(inode, mask, creds->fsuid, in_groups(creds, inode->gid, false));
+	return mode_check(inode, mask, creds->fsuid, creds->fsgid, creds->effective);
 }
 
-bool inode_owner_or_root(const struct inode *inode)
+bool inode_owner_or_capable(const struct inode *inode)
 {
-	const struct creds *creds = &current()->process->creds;
+	const struct creds *creds = my_creds();
 
-	return creds->fsuid == 0 || creds->fsuid == inode->uid;
+	return creds->fsuid == inode->uid || creds_capable(creds, CAP_FOWNER);
 }
 
 int inode_may_delete(const struct inode *dir, const struct inode *victim)
 {
-	const struct creds *creds = &current()->process->creds;
+	const struct creds *creds = my_creds();
 	int err = inode_permission(dir, W_OK | X_OK);
 
 	if (err)
 		return err;
-	if ((dir->mode & S_ISVTX) && creds->fsuid != 0 && creds->fsuid != dir->uid &&
-	    creds->fsuid != victim->uid)
+	if ((dir->mode & S_ISVTX) && creds->fsuid != dir->uid && creds->fsuid != victim->uid &&
+	    !creds_capable(creds, CAP_FOWNER))
 		return -EPERM;
 	return 0;
 }

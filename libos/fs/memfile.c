@@ -89,10 +89,10 @@ static int64_t limit_room(uint64_t pos, uint64_t n)
 	return (int64_t)MIN(n, FILE_MAX - pos);
 }
 
-/* A write takes away the set-user-ID bits (inode(7)) unless root does it. */
+/* A write takes away the set-user-ID bits (inode(7)) unless CAP_FSETID is there. */
 static void drop_suid(struct inode *inode)
 {
-	if (!(inode->mode & 06000) || current()->process->creds.fsuid == 0)
+	if (!(inode->mode & 06000) || capable(CAP_FSETID))
 		return;
 	inode->mode &= ~(uint32_t)S_ISUID;
 	if (inode->mode & S_IXGRP)

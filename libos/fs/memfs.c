@@ -56,8 +56,8 @@ struct mem_inode *mem_inode_create(struct super *sb, const struct inode_ops *ops
 	inode_init(&mi->inode, sb, ops, mode);
 	mi->inode.ino = inode_number();
 	if (task) {
-		mi->inode.uid = task->process->creds.fsuid;
-		mi->inode.gid = task->process->creds.fsgid;
+		mi->inode.uid = task->creds.fsuid;
+		mi->inode.gid = task->creds.fsgid;
 	}
 	inode_touch_mtime(&mi->inode);
 	mi->inode.atime = mi->inode.mtime;

@@ -33,17 +33,17 @@ static bool has_prefix(const char *name, const char *prefix)
 /* xattr(7): which name spaces there are, and who may use them. */
 static int name_check(const struct inode *inode, const char *name, bool write)
 {
-	bool root = current()->process->creds.fsuid == 0;
-
 	if (has_prefix(name, "user.")) {
 		if (S_ISREG(inode->mode) || S_ISDIR(inode->mode))
 			return 0;
 		return write ? -EPERM : -ENODATA;
 	}
 	if (has_prefix(name, "trusted."))
-		return root ? 0 : write ? -EPERM : -ENODATA;
+		return capable(CAP_SYS_ADMIN) ? 0 : write ? -EPERM : -ENODATA;
+	if (strcmp(name, "security.capability") == 0)
+		return !write || capable(CAP_SETFCAP) ? 0 : -EPERM;
 	if (has_prefix(name, "security."))
-		return root || !write ? 0 : -EPERM;
+		return !write || capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
 	return -EOPNOTSUPP;
 }
 
@@ -114,7 +114,7 @@ int mem_setxattr(struct inode *inode, const char *name, const void *val, size_t 
 long mem_listxattr(struct inode *inode, char *buf, size_t size)
 {
 	struct mem_inode *mi = mem_inode_of(inode);
-	bool root = current()->process->creds.fsuid == 0;
+	bool all = capable(CAP_SYS_ADMIN);
 	size_t used = 0;
 	struct list *pos;
 
@@ -122,7 +122,7 @@ long mem_listxattr(struct inode *inode, char *buf, size_t size)
 		struct xattr *x = list_entry(pos, struct xattr, node);
 		size_t len = strlen(x->name) + 1;
 
-		if (has_prefix(x->name, "trusted.") && !root)
+		if (has_prefix(x->name, "trusted.") && !all)
 			continue;
 		if (size) {
 			if (used + len > size)

@@ -146,11 +146,8 @@ static int walk_may_search(const struct walk *w)
 		return -ENOTDIR;
 	if (!current())
 		return 0;
-	if (w->flags & LOOKUP_REAL_IDS) {
-		const struct creds *c = &current()->process->creds;
-
-		return inode_permission_as(inode, X_OK, c->uid, c->gid);
-	}
+	if (w->flags & LOOKUP_REAL_IDS)
+		return inode_permission_real(inode, X_OK);
 	return inode_permission(inode, X_OK);
 }
 

@@ -53,7 +53,7 @@ static int may_open(struct path path, unsigned flags)
 		return -EROFS;
 	if ((S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) && path.mnt->nodev)
 		return -EACCES;
-	if ((flags & O_NOATIME) && !inode_owner_or_root(inode))
+	if ((flags & O_NOATIME) && !inode_owner_or_capable(inode))
 		return -EPERM;
 	return 0;
 }

@@ -159,8 +159,8 @@ static void add_ids(struct strbuf *buf, const struct creds *c)
 	strbuf_add(buf, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid,
 		   c->fsuid, c->gid, c->egid, c->sgid, c->fsgid);
 	strbuf_add(buf, "FDSize:\t64\nGroups:\t");
-	for (unsigned i = 0; i < c->nr_groups; i++)
-		strbuf_add(buf, "%u ", c->groups[i]);
+	for (unsigned i = 0; c->groups != NULL && i < c->groups->nr; i++)
+		strbuf_add(buf, "%u ", c->groups->gid[i]);
 	strbuf_add(buf, "\n");
 }
 
@@ -188,17 +188,19 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 {
 	const struct process *process = proc_process(object);
 	const struct task *task = proc_task(object);
+	const struct creds *creds;
 	uint64_t ignored, caught;
 
 	if (process == NULL)
 		return -ESRCH;
+	creds = task != NULL ? &task->creds : &process->creds;
 	strbuf_add(buf, "Name:\t%s\n", task != NULL ? task->comm : "");
 	if (process->fs != NULL)
 		strbuf_add(buf, "Umask:\t%04o\n", process->fs->umask);
 	strbuf_add(buf, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
 		   state_name(state_letter(process, task)), process->pid,
 		   task != NULL ? task->tid : process->pid, parent_pid(process));
-	add_ids(buf, &process->creds);
+	add_ids(buf, creds);
 	strbuf_add(buf, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", process->pid,
 		   task != NULL ? task->tid : process->pid, process->pgid, process->sid);
 	add_status_memory(buf, process);
@@ -212,12 +214,13 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 	strbuf_add(buf,
 		   "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\n"
 		   "CapBnd:\t%016lx\nCapAmb:\t%016lx\n",
-		   (unsigned long)process->creds.inheritable,
-		   (unsigned long)creds_permitted(&process->creds),
-		   (unsigned long)creds_effective(&process->creds), (unsigned long)CAPS_ALL, 0UL);
+		   (unsigned long)creds->inheritable, (unsigned long)creds->permitted,
+		   (unsigned long)creds->effective, (unsigned long)creds->bounding,
+		   (unsigned long)creds->ambient);
 	strbuf_add(buf,
-		   "NoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed:\t%x\nCpus_allowed_list:\t0-%u\n",
-		   (1U << instance()->boot->nr_vcpus) - 1, instance()->boot->nr_vcpus - 1);
+		   "NoNewPrivs:\t%d\nSeccomp:\t0\nCpus_allowed:\t%x\nCpus_allowed_list:\t0-%u\n",
+		   creds->no_new_privs, (1U << instance()->boot->nr_vcpus) - 1,
+		   instance()->boot->nr_vcpus - 1);
 	return 0;
 }
 
@@ -420,7 +423,7 @@ static int store_oom_score_adj(const struct proc_object *object, const char *tex
 	if (i == (size_t)negative || (i < n && text[i] != '\n') || value > 1000)
 		return -EINVAL;
 	value = negative ? -value : value;
-	if (value < process->oom_score_adj && current()->process->creds.euid != 0)
+	if (value < process->oom_score_adj && !capable(CAP_SYS_RESOURCE))
 		return -EACCES;
 	process->oom_score_adj = value;
 	return 0;

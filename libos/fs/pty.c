@@ -555,7 +555,7 @@ static long type_one(struct pty *pty, const uint8_t *user_byte)
 {
 	uint8_t byte;
 
-	if (current()->process->creds.euid != 0)
+	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (copy_from_user(&byte, user_byte, 1) != 0)
 		return -EFAULT;
@@ -823,7 +823,7 @@ int pty_slave_open(struct file *file, unsigned index)
 
 	if (pty == NULL || !pty->master || pty->locked)
 		return -EIO;
-	if (pty->exclusive && current()->process->creds.euid != 0)
+	if (pty->exclusive && !capable(CAP_SYS_ADMIN))
 		return -EBUSY;
 	if ((file->flags & O_NOCTTY) == 0 && (file->flags & O_ACCMODE) != O_WRONLY)
 		tty_job_opened(&pty->job);

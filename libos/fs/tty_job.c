@@ -109,7 +109,7 @@ static bool is_leader(const struct process *process)
 int tty_job_acquire(struct tty_job *job, bool steal, bool readable)
 {
 	struct process *process = current()->process;
-	bool root = process->creds.euid == 0;
+	bool root = capable(CAP_SYS_ADMIN);
 
 	if (is_leader(process) && tty_job_is_own(job, process))
 		return 0;

@@ -1,27 +1,16 @@
 /*
  * creds.c - handlers of user and group ids and capabilities, as the instance sees them.
  *
- * Inside an instance uid 0 has the capabilities over the instance's own objects; the host sees one
- * unprivileged uid whatever happens here.  See credentials(7), setresuid(2), capabilities(7).
+ * See creds.h, credentials(7), setresuid(2), capabilities(7).
  */
 #include <errno.h>
 #include <linux/capability.h>
-#include <string.h>
 
 #include "leat/base/bits.h"
+#include "libos/arena.h"
 #include "libos/instance.h"
 #include "libos/syscall.h"
 #include "libos/uaccess.h"
-
-static struct creds *my_creds(void)
-{
-	return &current()->process->creds;
-}
-
-static bool capable(unsigned cap)
-{
-	return (creds_effective(my_creds()) >> cap & 1) != 0;
-}
 
 SYS0(getuid)
 {
@@ -71,224 +60,183 @@ static bool id_allowed(unsigned id, unsigned r, unsigned e, unsigned s)
 	return id == ~0U || id == r || id == e || id == s;
 }
 
+static long commit_uids(struct creds *new)
+{
+	new->fsuid = new->euid;
+	creds_fix_setuid(new, my_creds());
+	creds_commit(new);
+	return 0;
+}
+
+static long commit_gids(struct creds *new)
+{
+	new->fsgid = new->egid;
+	creds_commit(new);
+	return 0;
+}
+
 SYS3(setresuid, unsigned, r, unsigned, e, unsigned, s)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 
 	if (!capable(CAP_SETUID) &&
 	    !(id_allowed(r, c->uid, c->euid, c->suid) && id_allowed(e, c->uid, c->euid, c->suid) &&
 	      id_allowed(s, c->uid, c->euid, c->suid)))
 		return -EPERM;
-	c->uid = r == ~0U ? c->uid : r;
-	c->euid = e == ~0U ? c->euid : e;
-	c->suid = s == ~0U ? c->suid : s;
-	c->fsuid = c->euid;
-	return 0;
+	new.uid = r == ~0U ? c->uid : r;
+	new.euid = e == ~0U ? c->euid : e;
+	new.suid = s == ~0U ? c->suid : s;
+	return commit_uids(&new);
 }
 
 SYS3(setresgid, unsigned, r, unsigned, e, unsigned, s)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 
 	if (!capable(CAP_SETGID) &&
 	    !(id_allowed(r, c->gid, c->egid, c->sgid) && id_allowed(e, c->gid, c->egid, c->sgid) &&
 	      id_allowed(s, c->gid, c->egid, c->sgid)))
 		return -EPERM;
-	c->gid = r == ~0U ? c->gid : r;
-	c->egid = e == ~0U ? c->egid : e;
-	c->sgid = s == ~0U ? c->sgid : s;
-	c->fsgid = c->egid;
-	return 0;
+	new.gid = r == ~0U ? c->gid : r;
+	new.egid = e == ~0U ? c->egid : e;
+	new.sgid = s == ~0U ? c->sgid : s;
+	return commit_gids(&new);
 }
 
 SYS1(setuid, unsigned, id)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 
 	if (id == ~0U)
 		return -EINVAL;
 	if (capable(CAP_SETUID))
-		c->uid = c->suid = id;
+		new.uid = new.suid = id;
 	else if (id != c->uid && id != c->suid)
 		return -EPERM;
-	c->euid = c->fsuid = id;
-	return 0;
+	new.euid = id;
+	return commit_uids(&new);
 }
 
 SYS1(setgid, unsigned, id)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 
 	if (id == ~0U)
 		return -EINVAL;
 	if (capable(CAP_SETGID))
-		c->gid = c->sgid = id;
+		new.gid = new.sgid = id;
 	else if (id != c->gid && id != c->sgid)
 		return -EPERM;
-	c->egid = c->fsgid = id;
-	return 0;
+	new.egid = id;
+	return commit_gids(&new);
 }
 
 SYS2(setreuid, unsigned, r, unsigned, e)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 	bool new_saved = r != ~0U || (e != ~0U && e != c->uid);
 
 	if (!capable(CAP_SETUID) &&
 	    !((r == ~0U || r == c->uid || r == c->euid) && id_allowed(e, c->uid, c->euid, c->suid)))
 		return -EPERM;
-	c->uid = r == ~0U ? c->uid : r;
-	c->euid = e == ~0U ? c->euid : e;
-	c->suid = new_saved ? c->euid : c->suid;
-	c->fsuid = c->euid;
-	return 0;
+	new.uid = r == ~0U ? c->uid : r;
+	new.euid = e == ~0U ? c->euid : e;
+	new.suid = new_saved ? new.euid : c->suid;
+	return commit_uids(&new);
 }
 
 SYS2(setregid, unsigned, r, unsigned, e)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 	bool new_saved = r != ~0U || (e != ~0U && e != c->gid);
 
 	if (!capable(CAP_SETGID) &&
 	    !((r == ~0U || r == c->gid || r == c->egid) && id_allowed(e, c->gid, c->egid, c->sgid)))
 		return -EPERM;
-	c->gid = r == ~0U ? c->gid : r;
-	c->egid = e == ~0U ? c->egid : e;
-	c->sgid = new_saved ? c->egid : c->sgid;
-	c->fsgid = c->egid;
-	return 0;
+	new.gid = r == ~0U ? c->gid : r;
+	new.egid = e == ~0U ? c->egid : e;
+	new.sgid = new_saved ? new.egid : c->sgid;
+	return commit_gids(&new);
 }
 
 /* setfsuid and setfsgid return the old id and tell of no error (setfsuid(2)). */
 SYS1(setfsuid, unsigned, id)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 	unsigned old = c->fsuid;
 
-	if (capable(CAP_SETUID) || id_allowed(id, c->uid, c->euid, c->suid))
-		c->fsuid = id == ~0U ? c->fsuid : id;
+	if (id == ~0U ||
+	    !(capable(CAP_SETUID) || id == c->fsuid || id_allowed(id, c->uid, c->euid, c->suid)))
+		return old;
+	new.fsuid = id;
+	creds_fix_setfsuid(&new, c);
+	creds_commit(&new);
 	return old;
 }
 
 SYS1(setfsgid, unsigned, id)
 {
-	struct creds *c = my_creds();
+	const struct creds *c = my_creds();
+	struct creds new = *c;
 	unsigned old = c->fsgid;
 
-	if (capable(CAP_SETGID) || id_allowed(id, c->gid, c->egid, c->sgid))
-		c->fsgid = id == ~0U ? c->fsgid : id;
+	if (id == ~0U ||
+	    !(capable(CAP_SETGID) || id == c->fsgid || id_allowed(id, c->gid, c->egid, c->sgid)))
+		return old;
+	new.fsgid = id;
+	creds_commit(&new);
 	return old;
 }
 
 SYS2(getgroups, int, size, unsigned *, user_groups)
 {
-	const struct creds *c = my_creds();
+	const struct groups *groups = my_creds()->groups;
+	unsigned nr = groups == NULL ? 0 : groups->nr;
 
-	if (size < 0 || (size > 0 && (unsigned)size < c->nr_groups))
+	if (size < 0 || (size > 0 && (unsigned)size < nr))
 		return -EINVAL;
-	if (size > 0 && copy_to_user(user_groups, c->groups, c->nr_groups * sizeof(unsigned)) != 0)
+	if (size > 0 && nr > 0 &&
+	    copy_to_user(user_groups, groups->gid, nr * sizeof(unsigned)) != 0)
 		return -EFAULT;
-	return (long)c->nr_groups;
+	return (long)nr;
+}
+
+/* Copied from the program; NULL: -ENOMEM or -EFAULT in ret_err. */
+static struct groups *groups_import(const unsigned *user_groups, size_t nr, int *ret_err)
+{
+	unsigned *gids = arena_alloc((nr + 1) * sizeof(*gids));
+	struct groups *groups = NULL;
+
+	*ret_err = -ENOMEM;
+	if (gids == NULL)
+		return NULL;
+	*ret_err = copy_from_user(gids, user_groups, nr * sizeof(*gids)) != 0 ? -EFAULT : -ENOMEM;
+	if (*ret_err == -ENOMEM)
+		groups = groups_create(gids, nr);
+	arena_free(gids);
+	return groups;
 }
 
 SYS2(setgroups, size_t, nr, const unsigned *, user_groups)
 {
-	struct creds *c = my_creds();
-	unsigned groups[ARRAY_SIZE(c->groups)];
+	struct creds new = *my_creds();
+	int err;
 
 	if (!capable(CAP_SETGID))
 		return -EPERM;
-	if (nr > ARRAY_SIZE(groups))
+	if (nr > GROUPS_MAX)
 		return -EINVAL;
-	if (copy_from_user(groups, user_groups, nr * sizeof(unsigned)) != 0)
-		return -EFAULT;
-	memcpy(c->groups, groups, nr * sizeof(unsigned));
-	c->nr_groups = (unsigned)nr;
-	return 0;
-}
-
-/* ---- capabilities: those that uid 0 has not given up, none for others ---- */
-
-static int cap_header(struct __user_cap_header_struct *user_header, unsigned *ret_words)
-{
-	struct __user_cap_header_struct header;
-
-	if (copy_from_user(&header, user_header, sizeof(header)) != 0)
-		return -EFAULT;
-	switch (header.version) {
-	case _LINUX_CAPABILITY_VERSION_1:
-		*ret_words = 1;
-		break;
-	case _LINUX_CAPABILITY_VERSION_2:
-	case _LINUX_CAPABILITY_VERSION_3:
-		*ret_words = 2;
-		break;
-	default:
-		header.version = _LINUX_CAPABILITY_VERSION_3;
-		return copy_to_user(user_header, &header, sizeof(header)) != 0 ? -EFAULT : -EINVAL;
-	}
-	if (header.pid < 0)
-		return -EINVAL;
-	return header.pid == 0 || process_find(header.pid) != NULL ? 0 : -ESRCH;
-}
-
-/* Of the process that a header names, which exists and was readable a moment ago. */
-static struct creds *cap_creds(const struct __user_cap_header_struct *user_header)
-{
-	struct __user_cap_header_struct header = {0};
-	struct process *process;
-
-	if (copy_from_user(&header, user_header, sizeof(header)) != 0 || header.pid == 0)
-		return my_creds();
-	process = process_find(header.pid);
-	return process != NULL ? &process->creds : my_creds();
-}
-
-SYS2(capget, struct __user_cap_header_struct *, user_header, struct __user_cap_data_struct *,
-     user_data)
-{
-	struct __user_cap_data_struct data[2] = {0};
-	const struct creds *creds;
-	unsigned words;
-	int err = cap_header(user_header, &words);
-
-	if (err != 0)
-		return user_data == NULL && err == -EINVAL ? 0 : err;
-	if (user_data == NULL)
-		return 0;
-	creds = cap_creds(user_header);
-	for (unsigned i = 0; i < 2; i++) {
-		data[i].effective = (uint32_t)(creds_effective(creds) >> 32 * i);
-		data[i].permitted = (uint32_t)(creds_permitted(creds) >> 32 * i);
-		data[i].inheritable = (uint32_t)(creds->inheritable >> 32 * i);
-	}
-	return copy_to_user(user_data, data, words * sizeof(data[0]));
-}
-
-/* Permitted ones can only be given up; of those, any may be effective. */
-SYS2(capset, struct __user_cap_header_struct *, user_header, const struct __user_cap_data_struct *,
-     user_data)
-{
-	struct __user_cap_data_struct data[2] = {0};
-	struct creds *creds = my_creds();
-	uint64_t effective, permitted, inheritable;
-	unsigned words;
-	int err = cap_header(user_header, &words);
-
-	if (err != 0)
+	new.groups = groups_import(user_groups, nr, &err);
+	if (new.groups == NULL)
 		return err;
-	if (cap_creds(user_header) != creds)
-		return -EPERM;
-	if (copy_from_user(data, user_data, words * sizeof(data[0])) != 0)
-		return -EFAULT;
-	effective = (data[0].effective | (uint64_t)data[1].effective << 32) & CAPS_ALL;
-	permitted = (data[0].permitted | (uint64_t)data[1].permitted << 32) & CAPS_ALL;
-	inheritable = (data[0].inheritable | (uint64_t)data[1].inheritable << 32) & CAPS_ALL;
-	if ((permitted & ~creds_permitted(creds)) != 0 || (effective & ~permitted) != 0 ||
-	    (inheritable & ~(creds->inheritable | creds_permitted(creds))) != 0)
-		return -EPERM;
-	creds->permitted_gone = CAPS_ALL & ~permitted;
-	creds->effective_gone = CAPS_ALL & ~effective;
-	creds->inheritable = inheritable;
+	groups_unref(my_creds()->groups);
+	creds_commit(&new);
 	return 0;
 }

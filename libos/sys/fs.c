@@ -248,7 +248,6 @@ SYS5(statx, int, dirfd, const char *, path, int, flags, unsigned, mask, struct s
 
 static long access_common(int dirfd, const char *user_path, int mode, int flags)
 {
-	const struct creds *c = &current()->process->creds;
 	struct path path;
 	int err;
 
@@ -259,9 +258,8 @@ static long access_common(int dirfd, const char *user_path, int mode, int flags)
 	if (err != 0)
 		return err;
 	if (mode != F_OK)
-		err = (flags & AT_EACCESS) != 0 ?
-			      inode_permission(path.dentry->inode, mode) :
-			      inode_permission_as(path.dentry->inode, mode, c->uid, c->gid);
+		err = (flags & AT_EACCESS) != 0 ? inode_permission(path.dentry->inode, mode) :
+						  inode_permission_real(path.dentry->inode, mode);
 	if (err == 0 && (mode & W_OK) != 0 && path_is_readonly(path) &&
 	    (S_ISREG(path.dentry->inode->mode) || S_ISDIR(path.dentry->inode->mode)))
 		err = -EROFS;
@@ -346,7 +344,7 @@ SYS1(chroot, const char *, user_path)
 	struct path path;
 	int err;
 
-	if (current()->process->creds.euid != 0)
+	if (!capable(CAP_SYS_CHROOT))
 		return -EPERM;
 	err = at_lookup(AT_FDCWD, user_path, 0, &path);
 	return err != 0 ? err : set_place(&current()->process->fs->root, path);
@@ -396,7 +394,7 @@ static long mknod_common(int dirfd, const char *user_path, unsigned mode, unsign
 		return -EPERM;
 	if (S_ISLNK(mode))
 		return -EINVAL;
-	if ((S_ISCHR(mode) || S_ISBLK(mode)) && current()->process->creds.euid != 0)
+	if ((S_ISCHR(mode) || S_ISBLK(mode)) && !capable(CAP_MKNOD))
 		return -EPERM;
 	err = path_import(user_path, &path);
 	if (err != 0)
@@ -736,7 +734,7 @@ static int time_attr(const struct timespec *ts, unsigned bit, unsigned *valid,
 /* Setting times to now needs write permission, to anything else ownership (utimensat(2)). */
 static int times_allowed(const struct inode *inode, bool now)
 {
-	if (inode_owner_or_root(inode))
+	if (inode_owner_or_capable(inode))
 		return 0;
 	return now ? inode_permission(inode, W_OK) : -EPERM;
 }

@@ -37,7 +37,7 @@ static long set_name(char *dst, const char *user_name, long len)
 {
 	char name[65] = {0};
 
-	if (current()->process->creds.euid != 0)
+	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (len < 0 || len > 64)
 		return -EINVAL;
@@ -99,7 +99,7 @@ static int rlimit_set(struct process *process, unsigned resource, const struct r
 
 	if (new->rlim_cur > new->rlim_max)
 		return -EINVAL;
-	if (new->rlim_max > slot->rlim_max && current()->process->creds.euid != 0)
+	if (new->rlim_max > slot->rlim_max && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	if (resource == RLIMIT_NOFILE && new->rlim_max > instance()->boot->nofile)
 		return -EPERM; /* as above fs.nr_open */
@@ -187,7 +187,7 @@ static bool priority_matches(const struct process *process, int which, int who)
 	case PRIO_PGRP:
 		return process->pgid == (who == 0 ? me->pgid : who);
 	default:
-		return process->creds.uid == (who == 0 ? me->creds.uid : (unsigned)who);
+		return process->creds.uid == (who == 0 ? my_creds()->uid : (unsigned)who);
 	}
 }
 
@@ -210,7 +210,7 @@ SYS2(getpriority, int, which, int, who)
 
 SYS3(setpriority, int, which, int, who, int, nice)
 {
-	bool privileged = current()->process->creds.euid == 0;
+	bool privileged = capable(CAP_SYS_NICE);
 	struct list *pos;
 	long result = -ESRCH;
 

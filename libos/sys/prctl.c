@@ -4,14 +4,19 @@
  */
 #include <errno.h>
 #include <linux/prctl.h>
+#include <linux/securebits.h>
 #include <string.h>
 
+#include "leat/base/bits.h"
 #include "libos/instance.h"
+#include "libos/prctl.h"
 #include "libos/syscall.h"
 #include "libos/task.h"
 #include "libos/uaccess.h"
 
-#define TIMER_SLACK_NS 50000UL /* what Linux starts with */
+#ifndef PR_GET_AUXV
+#define PR_GET_AUXV 0x41555856 /* since Linux 6.4 */
+#endif
 
 static long set_name(const char *user_name)
 {
@@ -25,11 +30,30 @@ static long set_name(const char *user_name)
 	return 0;
 }
 
-static long set_flag(bool *flag, uint64_t value)
+static long set_no_new_privs(void)
 {
-	if (value > 1)
+	struct creds new = *my_creds();
+
+	new.no_new_privs = true;
+	creds_commit(&new);
+	return 0;
+}
+
+/* The auxiliary vector as execve left it; the size of all of it. */
+static long get_auxv(void *user_buf, size_t size, uint64_t c, uint64_t d)
+{
+	const struct process *process = current()->process;
+
+	if (c != 0 || d != 0)
 		return -EINVAL;
-	*flag = value != 0;
+	if (copy_to_user(user_buf, process->auxv, MIN(size, sizeof(process->auxv))) != 0)
+		return -EFAULT;
+	return sizeof(process->auxv);
+}
+
+static long set_timer_slack(struct task *task, uint64_t slack_ns)
+{
+	task->timer_slack_ns = (int64_t)slack_ns <= 0 ? TIMER_SLACK_NS : slack_ns;
 	return 0;
 }
 
@@ -63,23 +87,42 @@ SYS5(prctl, int, option, uint64_t, a, uint64_t, b, uint64_t, c, uint64_t, d)
 		process->undumpable = a == 0;
 		return 0;
 	case PR_GET_KEEPCAPS:
-		return process->keep_caps;
+		return (my_creds()->securebits & SECBIT_KEEP_CAPS) != 0;
 	case PR_SET_KEEPCAPS:
-		return set_flag(&process->keep_caps, a);
+		return prctl_set_keepcaps(a);
+	case PR_GET_SECUREBITS:
+		return my_creds()->securebits;
+	case PR_SET_SECUREBITS:
+		return prctl_set_securebits(a);
+	case PR_CAPBSET_READ:
+		return prctl_bounding_read(a);
+	case PR_CAPBSET_DROP:
+		return prctl_bounding_drop(a);
+	case PR_CAP_AMBIENT:
+		return prctl_ambient(a, b, c, d);
 	case PR_GET_NO_NEW_PRIVS:
-		return process->no_new_privs;
+		return (a | b | c | d) != 0 ? -EINVAL : my_creds()->no_new_privs;
 	case PR_SET_NO_NEW_PRIVS:
-		if (a != 1 || b != 0 || c != 0 || d != 0)
-			return -EINVAL;
-		process->no_new_privs = true;
-		return 0;
+		return a != 1 || (b | c | d) != 0 ? -EINVAL : set_no_new_privs();
 	case PR_SET_CHILD_SUBREAPER:
 		process->subreaper = a != 0;
 		return 0;
 	case PR_GET_CHILD_SUBREAPER:
 		return put_user_u32((uint32_t *)a, process->subreaper);
 	case PR_GET_TIMERSLACK:
-		return TIMER_SLACK_NS;
+		return (long)MIN(task->timer_slack_ns, (uint64_t)INT64_MAX);
+	case PR_SET_TIMERSLACK: /* timers are as exact as they can be, whatever is allowed */
+		return set_timer_slack(task, a);
+	case PR_GET_TIMING:
+		return PR_TIMING_STATISTICAL;
+	case PR_SET_TIMING:
+		return a == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
+	case PR_GET_TSC:
+		return put_user_u32((uint32_t *)a, PR_TSC_ENABLE);
+	case PR_GET_TID_ADDRESS:
+		return put_user_u64((uint64_t *)a, task->clear_child_tid);
+	case PR_GET_AUXV:
+		return get_auxv((void *)a, b, c, d);
 	case PR_GET_SECCOMP:
 		return 0; /* no filter of the program's own can be installed here */
 	default:

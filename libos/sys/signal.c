@@ -156,7 +156,7 @@ siginfo_t siginfo_from_me(int sig, int code)
 	siginfo_t info = {.si_signo = sig, .si_code = code};
 
 	info.si_pid = me->pid;
-	info.si_uid = me->creds.uid;
+	info.si_uid = my_creds()->uid;
 	return info;
 }
 

@@ -56,7 +56,8 @@ int main(void)
 	SHOW(sched_getparam(0, &sp));
 	SHOW(sp.sched_priority);
 	SHOW(sched_get_priority_max(SCHED_FIFO));
-	SHOW(getpriority(PRIO_PROCESS, 0));
+	errno = 0;
+	YES(getpriority(PRIO_PROCESS, 0) >= -20 && errno == 0);
 	SHOW(syscall(999));
 	SHOW(syscall(-1));
 	SHOW(syscall(SYS_set_tid_address, &cpu) == syscall(SYS_gettid));
