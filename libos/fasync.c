@@ -27,15 +27,16 @@ struct fasync {
 };
 
 /* With F_SETSIG the signal says which descriptor, as far as the file knows; else it is plain. */
-static void signal_owner(const struct file *file, uint32_t events)
+static void signal_owner(const struct file *file, int code, int fd, uint32_t events)
 {
-	siginfo_t info = {.si_signo = file->owner_sig, .si_code = POLL_IN};
+	siginfo_t info = {.si_signo = file->owner_sig, .si_code = code};
 	const siginfo_t *with = file->owner_sig ? &info : NULL;
 	int sig = file->owner_sig ? file->owner_sig : SIGIO;
 	struct process *process;
 	struct task *task;
 
 	info.si_band = events;
+	info.si_fd = fd;
 	if (file->owner_pid < 0) {
 		signal_send_pgrp(-file->owner_pid, sig, with);
 		return;
@@ -56,7 +57,7 @@ static bool on_wake(struct wait_entry *entry, uint32_t events)
 	const struct fasync *async = entry->data;
 
 	if (!events || (events & FASYNC_EVENTS))
-		signal_owner(async->file, events);
+		signal_owner(async->file, POLL_IN, 0, events);
 	return false;
 }
 
@@ -73,6 +74,11 @@ static void add_queue(struct poll_table *table, struct file *file, struct wait_q
 	entry->func = on_wake;
 	entry->data = async;
 	wait_queue_add(wq, entry);
+}
+
+void fasync_signal_dir(const struct file *file, int fd)
+{
+	signal_owner(file, POLL_MSG, fd, POLLIN | POLLRDNORM | POLLMSG);
 }
 
 int fasync_set(struct file *file, bool on)

@@ -42,6 +42,7 @@ static void file_destroy(struct file *file)
 	if (!list_empty(&file->epolls))
 		epoll_file_gone(file);
 	fasync_file_gone(file);
+	dnotify_file_gone(file);
 	if (file->locked)
 		locks_file_closed(file);
 	if (file->ops->release)

@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <string.h>
 
+#include "leat/base/bits.h"
 #include "libos/arena.h"
 #include "libos/file.h"
 #include "libos/fs/vfs.h"
@@ -49,6 +50,20 @@ static void child_set_tid(void *arg)
 	put_user_u32(arg, (uint32_t)current()->tid);
 }
 
+/* sched(7): SCHED_RESET_ON_FORK keeps real-time classes and negative nice values from children. */
+static void clone_scheduling(struct task *task, const struct task *self)
+{
+	task->sched_policy = self->sched_policy;
+	task->rt_priority = self->rt_priority;
+	if (!self->reset_on_fork)
+		return;
+	if (task->process != self->process)
+		task->process->nice = self->rt_priority > 0 ? 0 : MAX(task->process->nice, 0);
+	if (self->rt_priority > 0)
+		task->sched_policy = 0; /* SCHED_OTHER */
+	task->rt_priority = 0;
+}
+
 static struct task *clone_task(struct process *process, const struct clone_request *req)
 {
 	struct task *self = current();
@@ -66,6 +81,7 @@ static struct task *clone_task(struct process *process, const struct clone_reque
 	task->fs_base = (req->flags & CLONE_SETTLS) != 0 ? req->tls : fs_base_read();
 	xstate_save(task->xstate);
 	task->xstate_saved = true;
+	clone_scheduling(task, self);
 	if ((req->flags & CLONE_CHILD_CLEARTID) != 0)
 		task->clear_child_tid = req->child_tid;
 	if (own_memory || (req->flags & CLONE_VFORK) != 0)
@@ -220,6 +236,7 @@ static long clone_new_process(const struct clone_request *req)
 	}
 	pid = child->pid;
 	sched_enqueue(task);
+	sched_preempt_lower(task);
 	if (child->vfork_busy) {
 		child->refs++;
 		vfork_wait(child);
@@ -247,6 +264,7 @@ int process_move_host(void)
 	this_kthread()->vector_owner = NULL;
 	process_vfork_end(process);
 	sched_enqueue(task);
+	sched_preempt_lower(task);
 	sched_switch_out(task);
 	return 0;
 }

@@ -5,7 +5,7 @@
  * was found, so that the cache does not forget the inode, until the last name is removed: then the
  * inode goes with its last user, and the watch with it.
  */
-#include "libos/inotify.h"
+#include "libos/inotify_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,16 +35,6 @@ struct inotify {
 	size_t bytes; /* as read would give them */
 	int last_wd;
 	struct wait_queue wq;
-};
-
-struct inotify_watch {
-	struct list node;           /* inotify.watches */
-	struct inotify_watch *next; /* of the same inode */
-	struct inotify *owner;
-	struct inode *inode;
-	struct dentry *dentry; /* referenced; NULL after the last name went */
-	uint32_t mask;
-	int wd;
 };
 
 struct event {
@@ -105,7 +95,7 @@ static void event_drop(struct inotify *in, struct event *event)
 /* ---- watches ---- */
 
 /* Takes it from its inode and its instance; the last to be told is IN_IGNORED. */
-static void watch_remove(struct inotify_watch *watch)
+void inotify_watch_remove(struct inotify_watch *watch)
 {
 	struct inotify_watch **pos = &watch->inode->watches;
 	struct dentry *dentry = watch->dentry;
@@ -115,7 +105,9 @@ static void watch_remove(struct inotify_watch *watch)
 	*pos = watch->next;
 	list_del(&watch->node);
 	vfs_get()->nr_watches--;
-	event_put(watch->owner, (struct inotify_event){.wd = watch->wd, .mask = IN_IGNORED}, "", 0);
+	if (watch->owner != NULL)
+		event_put(watch->owner, (struct inotify_event){.wd = watch->wd, .mask = IN_IGNORED},
+			  "", 0);
 	arena_free(watch);
 	dentry_unref(dentry);
 }
@@ -129,7 +121,7 @@ static struct inotify_watch *watch_find(const struct inotify *in, const struct i
 	return watch;
 }
 
-static int watch_add(struct inotify *in, struct dentry *dentry, uint32_t mask)
+int inotify_watch_create(struct dentry *dentry, uint32_t mask, struct inotify_watch **ret_watch)
 {
 	struct inode *inode = dentry->inode;
 	struct inotify_watch *watch;
@@ -139,15 +131,27 @@ static int watch_add(struct inotify *in, struct dentry *dentry, uint32_t mask)
 	watch = arena_zalloc(sizeof(*watch));
 	if (watch == NULL)
 		return -ENOMEM;
-	watch->owner = in;
+	list_init(&watch->node);
 	watch->inode = inode;
 	watch->dentry = inode->nlink > 0 ? dentry_ref(dentry) : NULL;
 	watch->mask = mask;
-	watch->wd = ++in->last_wd;
 	watch->next = inode->watches;
 	inode->watches = watch;
-	list_add_tail(&in->watches, &watch->node);
 	vfs_get()->nr_watches++;
+	*ret_watch = watch;
+	return 0;
+}
+
+static int watch_add(struct inotify *in, struct dentry *dentry, uint32_t mask)
+{
+	struct inotify_watch *watch;
+	int err = inotify_watch_create(dentry, mask, &watch);
+
+	if (err != 0)
+		return err;
+	watch->owner = in;
+	watch->wd = ++in->last_wd;
+	list_add_tail(&in->watches, &watch->node);
 	return watch->wd;
 }
 
@@ -164,6 +168,10 @@ static void watches_tell(struct inode *inode, uint32_t event, const char *name, 
 		next = watch->next;
 		if ((watch->mask & event & IN_ALL_EVENTS) == 0)
 			continue;
+		if (watch->owner == NULL) {
+			dnotify_tell(watch);
+			continue;
+		}
 		if (unlinked && (watch->mask & IN_EXCL_UNLINK) != 0)
 			continue;
 		if ((event & (IN_MOVE_SELF | IN_DELETE_SELF)) != 0)
@@ -172,7 +180,7 @@ static void watches_tell(struct inode *inode, uint32_t event, const char *name, 
 			  (struct inotify_event){.wd = watch->wd, .mask = mask, .cookie = cookie},
 			  name, len);
 		if ((watch->mask & IN_ONESHOT) != 0)
-			watch_remove(watch);
+			inotify_watch_remove(watch);
 	}
 }
 
@@ -246,7 +254,7 @@ void inotify_inode_gone(struct inode *inode)
 	if (inode->nlink == 0)
 		watches_tell(inode, IN_DELETE_SELF, "", 0, 0, false);
 	while (inode->watches != NULL)
-		watch_remove(inode->watches);
+		inotify_watch_remove(inode->watches);
 }
 
 /* ---- the descriptor ---- */
@@ -310,7 +318,7 @@ static void inotify_release(struct file *file)
 	struct inotify *in = file->data;
 
 	while (!list_empty(&in->watches))
-		watch_remove(list_entry(in->watches.next, struct inotify_watch, node));
+		inotify_watch_remove(list_entry(in->watches.next, struct inotify_watch, node));
 	while (!list_empty(&in->events))
 		event_drop(in, list_entry(in->events.next, struct event, node));
 	arena_free(in);
@@ -418,7 +426,7 @@ SYS2(inotify_rm_watch, int, fd, int, wd)
 		struct inotify_watch *watch = list_entry(pos, struct inotify_watch, node);
 
 		if (watch->wd == wd) {
-			watch_remove(watch);
+			inotify_watch_remove(watch);
 			return 0;
 		}
 	}

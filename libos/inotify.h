@@ -30,5 +30,9 @@ uint32_t inotify_cookie(void);
 /* The last name went: watches do not keep the inode alive any more. */
 void inotify_unlinked(struct inode *inode);
 
+/* fcntl(F_NOTIFY) of an open directory; fd is its number. 0 or negative errno. */
+long dnotify_set(struct file *file, int fd, unsigned long flags);
+void dnotify_file_gone(struct file *file); /* closed; harmless without a watch */
+
 /* Nobody has it any more: its watches go. */
 void inotify_inode_gone(struct inode *inode);

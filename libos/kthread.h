@@ -100,9 +100,12 @@ _Noreturn void hostproc_end(struct kthread *kt);
 /* ---- sched.c ---- */
 
 _Noreturn void sched_loop(struct kthread *kt);
-void sched_enqueue(struct task *task);       /* becomes runnable; nobody is told */
-void sched_vectors_save(struct kthread *kt); /* to their owner's memory */
-void sched_poll(struct kthread *kt);         /* network, timers, signals from outside */
+void sched_enqueue(struct task *task); /* becomes runnable; nobody is told */
+/* A real-time priority (0: none), and the place in the queue that goes with it. */
+void sched_set_priority(struct task *task, int priority);
+void sched_preempt_lower(const struct task *task); /* one that was made runnable */
+void sched_vectors_save(struct kthread *kt);       /* to their owner's memory */
+void sched_poll(struct kthread *kt);               /* network, timers, signals from outside */
 
 /*
  * Asks for vcpus for host processes whose runnable tasks have waited for min_ticks, but for one

@@ -11,6 +11,7 @@
 #include <poll.h>
 
 #include "libos/file.h"
+#include "libos/fs/proc.h"
 #include "libos/instance.h"
 #include "libos/process.h"
 #include "libos/signal.h"
@@ -40,6 +41,20 @@ static const struct file_ops pidfd_ops = {
 struct process *pidfd_process(const struct file *file)
 {
 	return file->ops == &pidfd_ops ? file->data : NULL;
+}
+
+/* pidfd_send_signal(2) takes a directory /proc/PID too; it may have outlived the process. */
+static int signal_target(const struct file *file, struct process **ret_process)
+{
+	struct proc_object object;
+
+	*ret_process = pidfd_process(file);
+	if (*ret_process != NULL)
+		return (*ret_process)->reaped ? -ESRCH : 0;
+	if (file->inode == NULL || !proc_is_process(file->inode, &object))
+		return -EBADF;
+	*ret_process = proc_process(&object);
+	return *ret_process != NULL ? 0 : -ESRCH;
 }
 
 int pidfd_create(struct process *process, int flags)
@@ -73,13 +88,13 @@ SYS4(pidfd_send_signal, int, fd, int, sig, const siginfo_t *, user_info, unsigne
 	struct file *file = fd_get(fd);
 	struct process *process;
 	siginfo_t info;
-	int err = 0;
+	int err;
 
 	if (flags != 0)
 		return -EINVAL;
-	process = file == NULL ? NULL : pidfd_process(file);
-	if (process == NULL)
-		return -EBADF;
+	err = file == NULL ? -EBADF : signal_target(file, &process);
+	if (err != 0)
+		return err;
 	info = siginfo_from_me(sig, SI_USER);
 	if (user_info != NULL)
 		err = siginfo_import(&info, user_info, process == current()->process);
@@ -87,8 +102,6 @@ SYS4(pidfd_send_signal, int, fd, int, sig, const siginfo_t *, user_info, unsigne
 		return err;
 	if (sig < 0 || sig > NR_SIGNALS || info.si_signo != sig)
 		return -EINVAL;
-	if (process->reaped)
-		return -ESRCH;
 	if (!signal_may_send(process, sig))
 		return -EPERM;
 	return sig == 0 ? 0 : signal_send_process(process, sig, &info);

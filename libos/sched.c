@@ -26,14 +26,51 @@ void context_switch(uint64_t *ret_old_sp, uint64_t new_sp);
 
 /* ---- the queue ---- */
 
+/* In front of which entry a task of that priority waits: behind its equals. */
+static struct list *rq_place(struct list *rq, int priority)
+{
+	struct list *pos;
+
+	if (likely(priority == 0))
+		return rq;
+	list_for_each(pos, rq)
+		if (list_entry(pos, struct task, rq_node)->rt_priority < priority)
+			return pos;
+	return rq;
+}
+
 void sched_enqueue(struct task *task)
 {
 	struct hostproc *host = task->process->host;
 
 	task->state = TASK_RUNNABLE;
 	task->queued_tick = instance()->ticks;
-	list_add_tail(&host->rq, &task->rq_node);
+	list_add_tail(rq_place(&host->rq, task->rt_priority), &task->rq_node);
 	instance()->nr_runnable++;
+}
+
+/* A runnable task of a higher priority than one that runs takes its kthread's turn. */
+void sched_preempt_lower(const struct task *task)
+{
+	struct kthread *lowest = NULL;
+	struct list *pos;
+
+	if (likely(task->rt_priority == 0))
+		return;
+	list_for_each(pos, &task->process->host->kthreads) {
+		struct kthread *kt = list_entry(pos, struct kthread, node);
+
+		if (kt->current != NULL && kt->current->rt_priority < task->rt_priority &&
+		    (lowest == NULL || kt->current->rt_priority < lowest->current->rt_priority))
+			lowest = kt;
+	}
+	if (lowest == NULL)
+		return;
+	lowest->slice_ends_ns = 1; /* over */
+	if (lowest == this_kthread())
+		__atomic_store_n(&lowest->need_resched, 1, __ATOMIC_RELAXED);
+	else
+		kthread_kick(lowest);
 }
 
 static struct task *sched_pop(struct hostproc *host)
@@ -46,6 +83,21 @@ static struct task *sched_pop(struct hostproc *host)
 	list_del(&task->rq_node);
 	instance()->nr_runnable--;
 	return task;
+}
+
+void sched_set_priority(struct task *task, int priority)
+{
+	struct hostproc *host = task->process->host;
+	bool lower = priority < task->rt_priority;
+
+	task->rt_priority = priority;
+	if (task->state == TASK_RUNNABLE) {
+		list_del(&task->rq_node);
+		list_add_tail(rq_place(&host->rq, priority), &task->rq_node);
+		sched_preempt_lower(task);
+	} else if (lower && task->state == TASK_RUNNING && !list_empty(&host->rq)) {
+		sched_preempt_lower(list_entry(host->rq.next, struct task, rq_node));
+	}
 }
 
 /*
@@ -81,6 +133,7 @@ void task_wake(struct task *task)
 	backlog = !list_empty(&host->rq);
 	timer_cancel(&task->sleep_timer);
 	sched_enqueue(task);
+	sched_preempt_lower(task);
 	if (wake_wants_vcpu(host, backlog))
 		vcpu_want(host);
 	if (this_kthread()->state == KT_HELPER)

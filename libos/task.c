@@ -203,6 +203,7 @@ static void rlimits_init(struct rlimit *rlimits)
 	if (boot->stack_max != 0)
 		rlimits[RLIMIT_STACK].rlim_cur = boot->stack_max;
 	rlimits[RLIMIT_CORE].rlim_cur = 0;
+	rlimits[RLIMIT_NICE] = rlimits[RLIMIT_RTPRIO] = (struct rlimit){0, 0};
 }
 
 struct process *process_create(struct process *parent, struct hostproc *host)
@@ -226,6 +227,7 @@ struct process *process_create(struct process *parent, struct hostproc *host)
 	process->sid = parent != NULL ? parent->sid : process->pid;
 	process->oom_score_adj = parent != NULL ? parent->oom_score_adj : 0;
 	process->no_tty = parent != NULL && parent->no_tty;
+	process->nice = parent != NULL ? parent->nice : 0;
 	process->host = host;
 	process->started_ns = clock_monotonic_ns();
 	list_init(&process->children);

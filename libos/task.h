@@ -90,7 +90,9 @@ struct task {
 	uint64_t queued_tick;     /* instance()->ticks when it became RUNNABLE */
 	struct kthread *kthread;  /* when RUNNING */
 	char comm[TASK_COMM_LEN];
-	int sched_policy; /* SCHED_OTHER, BATCH or IDLE: shown, inherited; see sys/sched.c */
+	int sched_policy;   /* SCHED_*: shown, inherited; see sys/sched.c */
+	int rt_priority;    /* SCHED_FIFO and SCHED_RR: 1 to 99; others: 0 */
+	bool reset_on_fork; /* SCHED_RESET_ON_FORK */
 
 	struct creds creds;
 

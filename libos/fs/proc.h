@@ -65,6 +65,9 @@ int proc_tree_create(const char *fstype, const struct proc_entry *root, struct s
 /* The descriptor that a link of /proc/self/fd stands for; -1: the inode is something else. */
 int proc_fd_of(const struct inode *inode);
 
+/* Is it the directory of a process, /proc/PID? */
+bool proc_is_process(const struct inode *inode, struct proc_object *ret_object);
+
 /* proc_maps.c */
 int proc_show_maps(const struct proc_object *object, struct strbuf *buf);
 int proc_show_smaps(const struct proc_object *object, struct strbuf *buf);

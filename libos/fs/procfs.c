@@ -215,6 +215,14 @@ int proc_fd_of(const struct inode *inode)
 	return object->fd;
 }
 
+bool proc_is_process(const struct inode *inode, struct proc_object *ret_object)
+{
+	if (inode->ops != &proc_inode_ops || proc_inode_of(inode)->entry != &proc_pid_entry)
+		return false;
+	*ret_object = proc_inode_of(inode)->object;
+	return true;
+}
+
 /* ---- reading ---- */
 
 static int proc_open(struct inode *inode, struct file *file)

@@ -15,6 +15,7 @@
 #include "libos/file.h"
 #include "libos/fs/hostfile.h"
 #include "libos/fs/locks.h"
+#include "libos/inotify.h"
 #include "libos/instance.h"
 #include "libos/pipe.h"
 #include "libos/syscall.h"
@@ -360,6 +361,8 @@ SYS3(fcntl, int, fd, int, cmd, unsigned long, arg)
 		return fcntl_seals(file, false, 0);
 	case F_ADD_SEALS:
 		return fcntl_seals(file, true, (unsigned)arg);
+	case F_NOTIFY:
+		return dnotify_set(file, fd, arg);
 	default:
 		return -EINVAL;
 	}

@@ -24,7 +24,7 @@ def build(package):
     binary = os.path.join(WORK, package.replace('/', '_') + '.test')
     env = dict(ENV, GOCACHE=os.path.join(WORK, 'gocache'), GOFLAGS='', GOPROXY='off',
                GO111MODULE='off')
-    r = execute(['go', 'test', '-c', '-o', binary, package], timeout=BUILD_SECONDS, env=env)
+    r = execute(['go', 'test', '-tags', 'timetzdata', '-c', '-o', binary, package], timeout=BUILD_SECONDS, env=env)
     if r.code != 0:
         raise Failed('go test -c %s: %s' % (package, r))
     os.chmod(binary, 0o755)
