@@ -29,21 +29,34 @@ struct share {
 	uint64_t limit;
 };
 
-void arena_create(uint64_t limit_bytes)
+void arena_map(void)
 {
-	uint64_t limit = MIN(limit_bytes, ABI_ARENA_MAX);
-	long ret = host_mmap((void *)ABI_ARENA_BASE, limit, PROT_READ | PROT_WRITE,
+	long ret = host_mmap((void *)ABI_ARENA_BASE, ARENA_LIMIT, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
 	if (ret != (long)ABI_ARENA_BASE)
 		panic("cannot map the arena: %ld", ret);
-	arena_init(limit);
+}
+
+void arena_create(void)
+{
+	arena_map();
+	arena_init(ARENA_LIMIT);
 	instance()->arena_fd = -1;
 }
 
+/* In a clone the host would bring the snapshot's bytes back: fresh pages have to be zeros. */
 void arena_give_back(void *addr, size_t len)
 {
-	host_madvise(addr, len, instance()->arena_fd < 0 ? MADV_DONTNEED : MADV_REMOVE);
+	const struct instance *inst = instance();
+
+	if (inst->arena_fd >= 0)
+		host_madvise(addr, len, MADV_REMOVE);
+	else if (inst->boot->clone)
+		host_mmap(addr, len, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	else
+		host_madvise(addr, len, MADV_DONTNEED);
 }
 
 static bool page_is_zero(uint64_t page)

@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define ARENA_LIMIT (16UL << 30) /* at most ABI_ARENA_MAX */
+
 /* Maps the arena's address range and makes an empty allocator in it: at the instance's start. */
-void arena_create(uint64_t limit_bytes);
+void arena_create(void);
+void arena_map(void); /* the first half of that, for a clone */
 
 /*
  * Moves the arena into a memfd that is mapped shared, unless it is there already.  Called before

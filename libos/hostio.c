@@ -138,6 +138,20 @@ int hostio_want(int fd, uint32_t events)
 	return err;
 }
 
+void hostio_resume(void)
+{
+	struct hostio *io = instance()->hostio;
+	struct list *pos, *tmp;
+
+	if (!io)
+		return;
+	list_for_each_safe(pos, tmp, &io->watches)
+		arena_free(list_entry(pos, struct watch, node));
+	list_init(&io->watches);
+	for (int i = 0; i < HOSTIO_FDS; i++)
+		wait_queue_wake(&io->queue[i], 0);
+}
+
 void hostio_host_gone(const struct hostproc *host)
 {
 	struct list *pos, *tmp;

@@ -28,5 +28,8 @@ struct wait_queue *hostio_queue(int fd);
  * errno. */
 int hostio_want(int fd, uint32_t events);
 
+/* In a clone: there are no helpers. Whoever waits looks again, and asks for new ones. */
+void hostio_resume(void);
+
 /* A host process ends, and its helpers with it. */
 void hostio_host_gone(const struct hostproc *host);

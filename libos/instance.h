@@ -58,7 +58,10 @@ struct instance {
 
 	void *clock_gettime; /* the host vDSO's function: the same address in every process */
 	int first_host_pid;  /* the launcher's child: its end is the instance's for the launcher */
-	bool exiting;        /* the first program has ended: every host process leaves */
+	uint32_t freeze_answered;    /* freeze.c: the last request that was answered */
+	uint32_t generation;         /* how many snapshots lie between it and the first start */
+	unsigned nr_shared;          /* objects that a snapshot cannot hold */
+	bool exiting;                /* the first program has ended: every host process leaves */
 	unsigned nr_lingering;       /* kthreads that poll for work now */
 	struct list dead_kthreads;   /* of kthread.node: until their host threads are proved gone */
 	unsigned nr_runnable;        /* tasks on the queues of all host processes */

@@ -123,6 +123,28 @@ struct kthread *kthread_create(struct hostproc *host)
 	return kt;
 }
 
+void kthread_forget_all(struct hostproc *host)
+{
+	struct instance *inst = instance();
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &host->kthreads)
+		kthread_free(list_entry(pos, struct kthread, node));
+	list_for_each_safe(pos, tmp, &inst->dead_kthreads)
+		kthread_free(list_entry(pos, struct kthread, node));
+	list_init(&host->kthreads);
+	list_init(&inst->dead_kthreads);
+	host->nr_kthreads = 0;
+	host->nr_running = 0;
+	host->pid = 0;
+	memset(inst->vcpu_holder, 0, sizeof(inst->vcpu_holder));
+	inst->vcpus_off = 0;
+	inst->nr_lingering = 0;
+	inst->ticker = NULL;
+	inst->ticker_deadline_ns = UINT64_MAX;
+	inst->first_host_pid = 0;
+}
+
 void kthread_destroy(struct kthread *kt)
 {
 	list_del(&kt->node);

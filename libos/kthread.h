@@ -21,6 +21,9 @@ struct hostproc *hostproc_create(void);
 struct kthread *kthread_create(struct hostproc *host);
 void kthread_destroy(struct kthread *kt); /* one that never ran */
 
+/* In a clone: the host threads of before are not there. Tasks are to be made nobody's first. */
+void kthread_forget_all(struct hostproc *host);
+
 /* The kthread's own loop: where a new host thread or process begins. */
 void kthread_main(void *arg);
 

@@ -18,8 +18,9 @@
 #define MM_STACK_GAP (256 * ABI_PAGE_SIZE) /* kept free below a stack, as Linux does */
 #define MM_PROT_MASK (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-/* In vma.flags, beside those of mmap: madvise(MADV_DONTFORK). */
+/* In vma.flags, beside those of mmap: what madvise(2) said of fork, and so of clones. */
 #define MM_DONTFORK 0x40000000
+#define MM_WIPEONFORK 0x20000000
 
 /* Kept in vma.flags by mmap. */
 #define MM_FLAGS_KEPT (MAP_SHARED | MAP_PRIVATE | MAP_NORESERVE | MAP_GROWSDOWN | MAP_LOCKED)
@@ -72,6 +73,7 @@ int mm_covered(struct mm *mm, uint64_t start, uint64_t end);
 /* The host's side of a mapping, over whatever is there. 0 or negative errno. */
 int mm_host_map(const struct vma *v, int extra_flags);
 int mm_host_unmap(uint64_t start, uint64_t end);
+int mm_host_advise(const struct vma *v); /* tells the host of its MM_ flags */
 
 /* A free range for len bytes by flags (MAP_32BIT) and hint. 0 or -ENOMEM. */
 int mm_choose(struct mm *mm, uint64_t hint, uint64_t len, int flags, uint64_t *ret_addr);

@@ -12,6 +12,7 @@
 #include "leat/abi/layout.h"
 #include "libos/file.h"
 #include "libos/host.h"
+#include "libos/instance.h"
 #include "libos/mm_internal.h"
 
 static int shm_fd(const struct file *file)
@@ -31,6 +32,7 @@ static int shm_map_extent(struct file *file, uint64_t off, uint64_t len, int pro
 static void shm_release(struct file *file)
 {
 	host_close(shm_fd(file));
+	instance()->nr_shared--;
 }
 
 static const struct file_ops shm_ops = {
@@ -50,5 +52,7 @@ struct file *shm_create(uint64_t bytes)
 		file = file_create(&shm_ops, (void *)(intptr_t)fd, O_RDWR);
 	if (!file)
 		host_close((int)fd);
+	else
+		instance()->nr_shared++;
 	return file;
 }

@@ -12,6 +12,7 @@
 #include "leat/base/bits.h"
 #include "libos/arena.h"
 #include "libos/clock.h"
+#include "libos/freeze.h"
 #include "libos/host.h"
 #include "libos/instance.h"
 #include "libos/kthread.h"
@@ -381,7 +382,7 @@ static bool sched_hint(const struct kthread *kt, unsigned vcpu)
 	return __atomic_load_n(&instance()->nr_runnable, __ATOMIC_RELAXED) != 0 ||
 	       net_glue_pending(vcpu) ||
 	       __atomic_load_n(&abi_instance_of(window())->ext_signals, __ATOMIC_RELAXED) != 0 ||
-	       kthread_preempt_asked(kt);
+	       freeze_asked() || kthread_preempt_asked(kt);
 }
 
 /*
@@ -434,7 +435,8 @@ static void sched_idle(struct kthread *kt)
 		sched_vectors_save(kt);
 	for (;;) {
 		sched_poll(kt);
-		if (!list_empty(&kt->host->rq) || instance()->exiting || sched_hand_over(kt))
+		if (!list_empty(&kt->host->rq) || instance()->exiting || freeze_asked() ||
+		    sched_hand_over(kt))
 			return;
 		if (until_ns == 0)
 			until_ns = clock_monotonic_ns() + sched_linger_ns(kt);
@@ -466,6 +468,10 @@ _Noreturn void sched_loop(struct kthread *kt)
 		if (instance()->exiting) {
 			instance_unlock();
 			host_exit_group(0);
+		}
+		if (unlikely(freeze_asked())) {
+			freeze_point(kt);
+			continue;
 		}
 		if (kthread_preempt_asked(kt)) {
 			/* a signal from outside is a grant and this: do not park over it */
@@ -522,7 +528,7 @@ void task_yield(void)
 void sched_safe_point(struct kthread *kt)
 {
 	sched_poll(kt);
-	if (kthread_preempt_asked(kt)) {
+	if (kthread_preempt_asked(kt) || unlikely(freeze_asked())) {
 		sched_requeue(kt->current);
 	} else if (slice_over(kt)) {
 		if (instance()->nr_runnable == 0)

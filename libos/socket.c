@@ -217,7 +217,7 @@ int net_glue_poll(unsigned vcpu)
 	return n;
 }
 
-int net_glue_init(void)
+static struct net_config glue_config(void)
 {
 	const struct abi_boot *boot = instance()->boot;
 	struct abi_netdev *dev = abi_netdev_of(window());
@@ -229,10 +229,6 @@ int net_glue_init(void)
 		.queue_pairs = boot->nr_vcpus,
 	};
 
-	instance()->net_glue = arena_zalloc(sizeof(struct net_glue));
-	if (instance()->net_glue == NULL)
-		return -ENOMEM;
-	timer_init(&instance()->net_glue->timer, glue_timer_fire, NULL);
 	if (dev->ipv4_be != 0) {
 		config.dev = dev;
 		config.ip.s_addr = dev->ipv4_be;
@@ -243,7 +239,27 @@ int net_glue_init(void)
 		memcpy(&config.ip6, dev->ipv6, sizeof(config.ip6));
 		config.prefix6_bits = (uint8_t)dev->prefix6_len;
 	}
+	return config;
+}
+
+int net_glue_init(void)
+{
+	struct net_config config = glue_config();
+
+	instance()->net_glue = arena_zalloc(sizeof(struct net_glue));
+	if (instance()->net_glue == NULL)
+		return -ENOMEM;
+	timer_init(&instance()->net_glue->timer, glue_timer_fire, NULL);
 	return net_init(&config, &instance()->net);
+}
+
+int net_glue_resume(void)
+{
+	struct net_config config = glue_config();
+	int rc = net_resume(stack(), &config);
+
+	glue_done();
+	return rc;
 }
 
 /* ---- blocking ---- */

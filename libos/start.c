@@ -22,10 +22,11 @@
 #include "libos/mm.h"
 #include "libos/netglue.h"
 #include "libos/process.h"
+#include "libos/resume.h"
+#include "libos/start.h"
 #include "libos/xstate.h"
 #include "loader/loader.h"
 
-#define ARENA_LIMIT_DEFAULT (16UL << 30)
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_EXECUTABLE 126
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -254,15 +255,17 @@ static struct task *first_task(struct hostproc *host)
 	return task;
 }
 
-/* Leaves the boot stack for good: it serves arena_share later. */
-static _Noreturn void run_on_stack(void *stack_top, void (*fn)(void *), void *arg)
+/* The boot stack serves arena_share later. */
+_Noreturn void start_kthread(struct kthread *kt)
 {
+	char *top = (char *)kt->stack + (ABI_PAGE_SIZE << KTHREAD_STACK_ORDER);
+
 	__asm__ volatile("movq %0, %%rsp\n\t"
 			 "xorl %%ebp, %%ebp\n\t"
 			 "call *%1\n\t"
 			 "ud2"
 			 :
-			 : "r"(stack_top), "r"(fn), "D"(arg)
+			 : "r"(top), "r"(kthread_main), "D"(kt)
 			 : "memory");
 	__builtin_unreachable();
 }
@@ -277,7 +280,9 @@ _Noreturn void start(const struct abi_boot *boot)
 	    boot->nr_vcpus > ABI_MAX_VCPUS)
 		host_exit_group(EXIT_NOT_EXECUTABLE);
 	unmap_launcher();
-	arena_create(ARENA_LIMIT_DEFAULT);
+	if (boot->clone)
+		resume(boot);
+	arena_create();
 	instance_init(boot);
 	host = hostproc_create();
 	kt = host == NULL ? NULL : kthread_create(host);
@@ -292,5 +297,5 @@ _Noreturn void start(const struct abi_boot *boot)
 		panic("cannot start: out of memory");
 	sched_enqueue(task);
 	kthread_standby_first(kt);
-	run_on_stack((char *)kt->stack + (ABI_PAGE_SIZE << KTHREAD_STACK_ORDER), kthread_main, kt);
+	start_kthread(kt);
 }

@@ -33,6 +33,7 @@ static void segment_release(struct file *file)
 	struct sysv_shm *shm = file->data;
 
 	host_close(shm->fd);
+	instance()->nr_shared--;
 	list_del(&shm->node);
 	arena_free(shm);
 }
@@ -51,13 +52,16 @@ static int segment_init(struct sysv_shm *shm, uint64_t bytes)
 	if (r < 0)
 		return (int)r;
 	shm->fd = (int)r;
+	instance()->nr_shared++;
 	r = host_ftruncate(shm->fd, align_up(bytes, ABI_PAGE_SIZE));
 	if (r == 0) {
 		shm->file = file_create(&segment_ops, shm, O_RDWR);
 		r = shm->file ? 0 : -ENOMEM;
 	}
-	if (r < 0)
+	if (r < 0) {
 		host_close(shm->fd);
+		instance()->nr_shared--;
+	}
 	return (int)r;
 }
 

@@ -36,7 +36,24 @@ struct task *task_find(int tid)
 		if (task->tid == tid)
 			return task;
 	}
+	list_for_each(pos, &instance()->processes) {
+		struct process *process = list_entry(pos, struct process, all_node);
+
+		if (process->pid == tid)
+			return process->leader;
+	}
 	return NULL;
+}
+
+int task_number(const struct task *task)
+{
+	return task == task->process->leader ? task->process->pid : task->tid;
+}
+
+/* In a clone the number that it had before is good, too: see process_renumber. */
+static bool process_is(const struct process *process, int pid)
+{
+	return process->pid == pid || (process->leader != NULL && process->leader->tid == pid);
 }
 
 struct process *process_find(int pid)
@@ -46,7 +63,7 @@ struct process *process_find(int pid)
 	list_for_each(pos, &instance()->processes) {
 		struct process *process = list_entry(pos, struct process, all_node);
 
-		if (process->pid == pid)
+		if (process_is(process, pid))
 			return process;
 	}
 	return NULL;
@@ -90,6 +107,23 @@ static int tid_take(void)
 	while (tid_used(tid));
 	instance()->last_tid = tid;
 	return tid;
+}
+
+void process_renumber(struct process *process)
+{
+	int old = process->pid, pid = tid_take();
+	struct list *pos;
+
+	list_for_each(pos, &instance()->processes) {
+		struct process *other = list_entry(pos, struct process, all_node);
+
+		if (other->pgid == old)
+			other->pgid = pid;
+		if (other->sid == old)
+			other->sid = pid;
+	}
+	tty_job_renumber(old, pid);
+	process->pid = pid;
 }
 
 /* ---- tasks ---- */
@@ -171,7 +205,7 @@ void task_become_leader(struct task *task)
 {
 	struct process *process = task->process;
 
-	if (process->leader == task)
+	if (process->leader == task && task->tid == process->pid)
 		return;
 	list_del(&task->tid_node);
 	task->tid = process->pid;

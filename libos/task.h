@@ -310,7 +310,15 @@ void process_unref(struct process *process);
 /* Nobody will ask for it any more: out of all lists; gone with its last reference. */
 void process_reap(struct process *process);
 
-struct task *task_find(int tid);              /* any process; NULL if none */
+struct task *task_find(int tid);          /* any process; NULL if none */
+int task_number(const struct task *task); /* as gettid(2) gives it */
+
+/*
+ * In a clone a process has a new number, as a child of fork has: libraries that keep random state
+ * of their own (OpenSSL) tell by it.  The old one stays good for whoever noted it, and tid stays
+ * what C libraries have in the locks that the leader holds.
+ */
+void process_renumber(struct process *process);
 struct process *process_find_group(int pgid); /* a living member; NULL if none */
 struct process *process_find(int pid);        /* zombies too */
 

@@ -60,7 +60,7 @@ static void trace_start(struct trace_line *line)
 {
 	line->len = 0;
 	if (instance()->nr_tasks > 1)
-		trace_add(line, "[pid %5d] ", current()->tid);
+		trace_add(line, "[pid %5d] ", task_number(current()));
 }
 
 static void trace_char(struct trace_line *line, unsigned char c)

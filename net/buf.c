@@ -22,13 +22,18 @@ int buf_pool_init(struct buf_pool *pool, void *window, uint64_t offset, uint64_t
 	pool->base = (uint8_t *)window + offset;
 	pool->base_offset = offset;
 	pool->count = (uint32_t)count;
-	pool->fresh = 0;
-	pool->free_head = BUF_NONE;
-	pool->free_count = (uint32_t)count;
 	pool->reserve = (uint32_t)count / 8;
 	pool->frag_free = NULL;
 	pool->chunks = NULL;
+	buf_pool_reset(pool);
 	return 0;
+}
+
+void buf_pool_reset(struct buf_pool *pool)
+{
+	pool->fresh = 0;
+	pool->free_head = BUF_NONE;
+	pool->free_count = pool->count;
 }
 
 void buf_pool_finish(struct buf_pool *pool)

@@ -48,6 +48,8 @@ struct frag_list {
 };
 
 int buf_pool_init(struct buf_pool *pool, void *window, uint64_t offset, uint64_t bytes);
+/* All pages are free and untouched: whoever held one is gone, or the window is a new one. */
+void buf_pool_reset(struct buf_pool *pool);
 void buf_pool_finish(struct buf_pool *pool);
 
 /* A page with one reference, or BUF_NONE. The RX ring may use the reserve. */

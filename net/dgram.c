@@ -51,14 +51,21 @@ static void dgram_free(struct net *net, struct dgram *d)
 	net->dgram_free = d;
 }
 
+void dgram_drop_all(struct net_sock *sock)
+{
+	struct dgram_sock *ds = dgram_of(sock);
+
+	while (ds->head != NULL)
+		dgram_free(sock->net, dgram_pop(ds));
+	dgram_errors_free(ds);
+}
+
 void dgram_destroy(struct net_sock *sock)
 {
 	struct dgram_sock *ds = dgram_of(sock);
 	struct net *net = sock->net;
 
-	while (ds->head != NULL)
-		dgram_free(net, dgram_pop(ds));
-	dgram_errors_free(ds);
+	dgram_drop_all(sock);
 	port_unbind(sock);
 	list_del(&sock->wait);
 	list_del(&sock->all);

@@ -152,6 +152,71 @@ int net_init(const struct net_config *config, struct net **ret_net)
 	return 0;
 }
 
+/* What it had received is lost, and it is told so. */
+static void stream_resume(struct tcp_sock *ts)
+{
+	if (ts->rcvq.bytes != 0 && ts->state == TCP_CLOSE)
+		ts->s.error = ECONNRESET;
+	frag_list_free(&ts->s.net->pool, &ts->rcvq);
+	if (ts->state != TCP_LISTEN && ts->state != TCP_CLOSE)
+		tcp_done(ts, ECONNRESET);
+}
+
+/* Packets are in the old window: nobody may hold one any more. */
+static void net_packets_drop(struct net *net)
+{
+	for (struct list *node = net->socks.next; node != &net->socks; node = node->next) {
+		struct net_sock *sock = container_of(node, struct net_sock, all);
+
+		if (sock->type == SOCK_STREAM)
+			stream_resume(tcp_of(sock));
+		else
+			dgram_drop_all(sock);
+	}
+	tcp_zombies_free(net);
+	tcp_lo_finish(net);
+	net->lo_tail = NULL;
+	link_finish(net);
+	__builtin_memset(net->neighs, 0, sizeof(net->neighs));
+	reassembly_finish(net);
+}
+
+/* Sockets that were bound to one of the instance's own addresses are so still. */
+static void net_address_move(struct net *net, const union ip_addr *from, const union ip_addr *to)
+{
+	if (ip_addr_is_any(from))
+		return;
+	for (struct list *node = net->socks.next; node != &net->socks; node = node->next) {
+		struct net_sock *sock = container_of(node, struct net_sock, all);
+
+		if (ip_addr_equal(&sock->local, from))
+			sock->local = *to;
+	}
+}
+
+int net_resume(struct net *net, const struct net_config *config)
+{
+	union ip_addr ip = net->ip, ip6 = net->ip6, ip6_global = net->ip6_global;
+
+	if (config->queue_pairs == 0 || config->queue_pairs > ABI_MAX_VCPUS)
+		return -EINVAL;
+	net_enter(net);
+	net_packets_drop(net);
+	virtnet_finish(net);
+	net->dev = (struct virtnet){0};
+	buf_pool_reset(&net->pool);
+	net_config_take(net, config);
+	net_address_move(net, &ip, &net->ip);
+	net_address_move(net, &ip6, &net->ip6);
+	net_address_move(net, &ip6_global, &net->ip6_global);
+	__builtin_memset(net->pmtus, 0, sizeof(net->pmtus));
+	net_env_random(net->secret, sizeof(net->secret));
+	net_env_random(&net->ip_id, sizeof(net->ip_id));
+	return config->dev == NULL ?
+		       0 :
+		       virtnet_init(net, config->window, config->dev, config->queue_pairs);
+}
+
 void net_finish(struct net *net)
 {
 	if (net == NULL)

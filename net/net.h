@@ -49,6 +49,13 @@ int net_init(const struct net_config *config, struct net **ret_net);
 void net_finish(struct net *net);
 
 /*
+ * The stack in a clone of its instance: the window is a new, empty one, and the addresses are those
+ * of config.  Sockets, options, bindings and listeners stay; connections are reset (ECONNRESET),
+ * and packets that waited anywhere are gone. 0 or as net_init.
+ */
+int net_resume(struct net *net, const struct net_config *config);
+
+/*
  * Drains up to `budget` packets of the vcpu's RX ring, runs the protocols, refills the ring and
  * publishes what is to be sent. Returns the number of packets. Cheap when there is nothing.
  */

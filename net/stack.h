@@ -306,6 +306,7 @@ struct icmp_error {
 /* ---- udp.c, raw.c, dgram.c: the rest is in dgram.h ---- */
 
 void dgram_destroy(struct net_sock *sock);
+void dgram_drop_all(struct net_sock *sock);             /* what waits to be received */
 uint32_t dgram_next_bytes(const struct net_sock *sock); /* FIONREAD: of the next datagram */
 void udp_input(struct net *net, struct pkt *pkt, const struct ip_info *info);
 void udp_error(struct net *net, const struct icmp_error *error);

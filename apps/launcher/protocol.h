@@ -76,14 +76,15 @@ struct launcher_setup {
 };
 
 /* Flags of START; those about descriptors also give their order behind stdio, window and root. */
-#define LAUNCHER_HAS_EXEC 1U   /* the program's file */
-#define LAUNCHER_HAS_CWD 2U    /* a directory that Landlock opens for reading too */
-#define LAUNCHER_HAS_CGROUP 4U /* cgroup.procs to join */
-#define LAUNCHER_WRITE 8U      /* some volume is writable */
+#define LAUNCHER_HAS_EXEC 1U      /* the program's file */
+#define LAUNCHER_HAS_CWD 2U       /* a directory that Landlock opens for reading too */
+#define LAUNCHER_HAS_CGROUP 4U    /* cgroup.procs to join */
+#define LAUNCHER_WRITE 8U         /* some volume is writable */
+#define LAUNCHER_HAS_SNAPSHOT 16U /* it goes on from it */
 
 #define LAUNCHER_START_FDS 5U /* stdin, stdout, stderr, window, root: always there */
 
-/* fds: stdin, stdout, stderr, window, root, [exec], [cwd], [cgroup], volumes. */
+/* fds: stdin, stdout, stderr, window, root, [exec], [cwd], [cgroup], [snapshot], volumes. */
 struct launcher_start {
 	struct launcher_msg msg;
 	uint32_t flags;

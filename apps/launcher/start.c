@@ -29,6 +29,7 @@ struct start_fds {
 	int exec;
 	int cwd;
 	int cgroup;
+	int snapshot;
 	int volumes[ABI_MAX_VOLUMES];
 };
 
@@ -50,7 +51,8 @@ int start_check(const struct launcher *launcher, const struct message *msg)
 	const struct abi_boot *block = &req->block;
 	uint32_t strings = msg->head->size - (uint32_t)offsetof(struct launcher_start, block);
 	uint32_t nr_fds = LAUNCHER_START_FDS + !!(req->flags & LAUNCHER_HAS_EXEC) +
-			  !!(req->flags & LAUNCHER_HAS_CWD) + !!(req->flags & LAUNCHER_HAS_CGROUP);
+			  !!(req->flags & LAUNCHER_HAS_CWD) + !!(req->flags & LAUNCHER_HAS_CGROUP) +
+			  !!(req->flags & LAUNCHER_HAS_SNAPSHOT);
 	if (block->magic != ABI_MAGIC || block->version != ABI_VERSION || block->size != strings ||
 	    block->size > LAUNCHER_BLOCK_MAX || block->nr_volumes > ABI_MAX_VOLUMES ||
 	    block->nr_vcpus == 0 || block->nr_vcpus > ABI_MAX_VCPUS || block->instance == 0 ||
@@ -66,10 +68,10 @@ int start_check(const struct launcher *launcher, const struct message *msg)
 static int fds_lift(struct start *s, const int *fds)
 {
 	uint32_t flags = s->req->flags;
-	int *to[LAUNCHER_START_FDS + 3 + ABI_MAX_VOLUMES];
+	int *to[LAUNCHER_START_FDS + 4 + ABI_MAX_VOLUMES];
 	unsigned nr = 0;
 
-	s->fds.exec = s->fds.cwd = s->fds.cgroup = -1;
+	s->fds.exec = s->fds.cwd = s->fds.cgroup = s->fds.snapshot = -1;
 	for (unsigned i = 0; i < LAUNCHER_START_FDS; i++)
 		to[nr++] = &s->fds.fixed[i];
 	if (flags & LAUNCHER_HAS_EXEC)
@@ -78,6 +80,8 @@ static int fds_lift(struct start *s, const int *fds)
 		to[nr++] = &s->fds.cwd;
 	if (flags & LAUNCHER_HAS_CGROUP)
 		to[nr++] = &s->fds.cgroup;
+	if (flags & LAUNCHER_HAS_SNAPSHOT)
+		to[nr++] = &s->fds.snapshot;
 	for (unsigned i = 0; i < s->req->block.nr_volumes; i++)
 		to[nr++] = &s->fds.volumes[i];
 	for (unsigned i = 0; i < nr; i++) {
@@ -101,13 +105,17 @@ static int fds_settle(struct start *s)
 		return -errno;
 	if (s->fds.exec < 0)
 		close(ABI_FD_EXEC);
+	if (s->fds.snapshot >= 0 && dup2(s->fds.snapshot, ABI_FD_SNAPSHOT) < 0)
+		return -errno;
+	if (s->fds.snapshot < 0)
+		close(ABI_FD_SNAPSHOT);
 	for (unsigned i = 0; i < s->req->block.nr_volumes; i++)
 		if (dup2(s->fds.volumes[i], (int)(ABI_FD_VOLUMES + i)) < 0)
 			return -errno;
 	for (unsigned cpu = 0; cpu < ABI_MAX_CORES; cpu++)
 		if (!(s->launcher->doorbell_mask & (1U << cpu)))
 			close((int)(ABI_FD_DOORBELL + cpu));
-	if (close_range(ABI_FD_EXEC + 1, ABI_FD_VOLUMES - 1, 0) < 0 ||
+	if (close_range(ABI_FD_SNAPSHOT + 1, ABI_FD_VOLUMES - 1, 0) < 0 ||
 	    close_range(volumes_end, ABI_FD_DOORBELL - 1, 0) < 0 ||
 	    close_range(ABI_FD_DOORBELL + ABI_MAX_CORES, ~0U, 0) < 0)
 		return -errno;
@@ -202,6 +210,7 @@ static int step_map(struct start *s)
 	struct abi_boot *boot = (struct abi_boot *)ABI_BOOT_BASE;
 	memcpy(boot, &s->req->block, s->req->block.size);
 	boot->exec_fd = s->fds.exec >= 0 ? ABI_FD_EXEC : -1;
+	boot->clone = s->fds.snapshot >= 0;
 	boot->host_vdso = launcher->vdso.header;
 	boot->hwcap2 = getauxval(AT_HWCAP2);
 	boot->text_low = launcher->text_low;

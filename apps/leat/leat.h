@@ -61,6 +61,8 @@ int limit_add(json_t *limits, const char *key, const char *text);
 
 /* Options of a sub-command whose only ones are --help and flags: see each cmd_*.c. */
 int cmd_run(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
+int cmd_clone(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_logs(int argc, char **argv);

@@ -23,6 +23,8 @@ static const struct {
 	{"ps", cmd_ps, "list instances"},
 	{"inspect", cmd_inspect, "show everything about an instance"},
 	{"logs", cmd_logs, "print what a detached instance or a function has printed"},
+	{"snapshot", cmd_snapshot, "write the state of a running instance"},
+	{"clone", cmd_clone, "start an instance from a snapshot"},
 	{"stop", cmd_stop, "ask instances to end, and end them after a while"},
 	{"kill", cmd_kill, "send a signal to instances"},
 	{"top", cmd_top, "show what instances do, live"},

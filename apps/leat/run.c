@@ -28,9 +28,9 @@ void run_init(struct run_request *run)
 {
 	*run = (struct run_request){
 		.stdio = {0, 1, 2},
-		.json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:{}, s:[]}", "op", "run",
-				  "filter", "default", "fds", "volumes", "ports", "tags", "limits",
-				  "env")};
+		.json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:{}, s:[], s:{}}", "op",
+				  "run", "filter", "default", "fds", "volumes", "ports", "tags",
+				  "limits", "env", "paths")};
 }
 
 void run_finish(struct run_request *run)
@@ -50,7 +50,16 @@ static int fd_put(struct run_request *run, int fd)
 	return (int)run->nr_fds++;
 }
 
-static void role_put(struct run_request *run, const char *role, int fd)
+/* Where a thing was found: a clone of the instance finds it there again. */
+static void path_put(struct run_request *run, const char *role, const char *path)
+{
+	char real[PATH_MAX];
+
+	if (realpath(path, real) != NULL)
+		json_object_set_new(json_object_get(run->json, "paths"), role, json_string(real));
+}
+
+void run_put_role(struct run_request *run, const char *role, int fd)
 {
 	json_object_set_new(json_object_get(run->json, "fds"), role, json_integer(fd_put(run, fd)));
 }
@@ -76,8 +85,11 @@ int run_add_volume(struct run_request *run, char *text)
 		return leat_error("cannot use the volume %s: not a directory or a regular file",
 				  volume.src);
 	}
-	json_array_append_new(volumes, json_pack("{s:i, s:s, s:b}", "fd", fd_put(run, fd), "dst",
-						 volume.dst, "ro", volume.read_only));
+	if (realpath(volume.src, shown) == NULL)
+		shown[0] = '\0';
+	json_array_append_new(volumes,
+			      json_pack("{s:i, s:s, s:b, s:s}", "fd", fd_put(run, fd), "dst",
+					volume.dst, "ro", volume.read_only, "src", shown));
 	return 0;
 }
 
@@ -124,9 +136,9 @@ int run_set_filter(struct run_request *run, const char *text)
 	if (nr < 0)
 		return -nr;
 	json_object_set_new(run->json, "filter", json_string("object"));
-	role_put(run, "filter", fds[0]);
+	run_put_role(run, "filter", fds[0]);
 	if (nr > 1)
-		role_put(run, "signature", fds[1]);
+		run_put_role(run, "signature", fds[1]);
 	return 0;
 }
 
@@ -185,7 +197,7 @@ static int stdio_put(struct run_request *run)
 		bool closed = fcntl(fd, F_GETFD) < 0;
 
 		if (!closed && !(run->detach && i == 0)) {
-			role_put(run, roles[i], fd);
+			run_put_role(run, roles[i], fd);
 			continue;
 		}
 		null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -197,7 +209,7 @@ static int stdio_put(struct run_request *run)
 			close(null);
 			null = moved;
 		}
-		role_put(run, roles[i], null);
+		run_put_role(run, roles[i], null);
 	}
 	return 0;
 }
@@ -209,7 +221,9 @@ static int root_put(struct run_request *run)
 
 	if (fd < 0)
 		return leat_error("cannot open the root directory %s: %s", root, strerror(errno));
-	role_put(run, "root", fd);
+	run_put_role(run, "root", fd);
+	if (run->rootfs != NULL)
+		path_put(run, "rootfs", run->rootfs);
 	return 0;
 }
 
@@ -248,7 +262,7 @@ static int cwd_put(struct run_request *run)
 		return 0;
 	fd = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
-		role_put(run, "cwd", fd);
+		run_put_role(run, "cwd", fd);
 	else if (run->workdir != NULL && !is_below_volume(run, cwd))
 		return leat_error("cannot use --workdir %s: %s", cwd, strerror(errno));
 	return 0;
@@ -265,10 +279,12 @@ static void exec_put(struct run_request *run, const char *program)
 	fd = open(program, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		role_put(run, "exec", fd);
-	else
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
+		return;
+	}
+	run_put_role(run, "exec", fd);
+	path_put(run, "exec", program);
 }
 
 /* ---- limits and names ---- */
@@ -296,6 +312,19 @@ static void limits_put(struct run_request *run)
 		json_object_set_new(run->json, "stack", json_integer((json_int_t)limit.rlim_cur));
 }
 
+int run_put_places(struct run_request *run, const char *program)
+{
+	int code = stdio_put(run);
+
+	if (code == 0)
+		code = root_put(run);
+	if (code == 0)
+		code = cwd_put(run);
+	if (code == 0)
+		exec_put(run, program);
+	return code;
+}
+
 int run_prepare(struct run_request *run, char **argv)
 {
 	json_t *list = json_array();
@@ -316,14 +345,6 @@ int run_prepare(struct run_request *run, char **argv)
 	env_inherit(run);
 	limits_put(run);
 	hostname_put(run);
-	code = stdio_put(run);
-	if (code == 0)
-		code = root_put(run);
-	if (code == 0)
-		code = run_put_user(run);
-	if (code == 0)
-		code = cwd_put(run);
-	if (code == 0)
-		exec_put(run, argv[0]);
-	return code;
+	code = run_put_places(run, argv[0]);
+	return code == 0 ? run_put_user(run) : code;
 }

@@ -27,8 +27,14 @@ int run_add_volume(struct run_request *run, char *text);
 int run_add_env(struct run_request *run, const char *text);
 int run_set_filter(struct run_request *run, const char *text);
 
+/* A descriptor that goes with the request; run_finish closes it. */
+void run_put_role(struct run_request *run, const char *role, int fd);
+
 /* Whom it runs as, from the passwd and group files of its root (user.c). */
 int run_put_user(struct run_request *run);
+
+/* Standard streams, root, working directory, and the program's file. */
+int run_put_places(struct run_request *run, const char *program);
 
 /* The rest: program, environment, working directory, limits, stdio and root. */
 int run_prepare(struct run_request *run, char **argv);

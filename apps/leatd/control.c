@@ -31,6 +31,7 @@ static const struct {
 	{"limit", op_limit},     {"filter-show", op_filter_show},
 	{"map", op_map},         {"uplink", op_uplink},
 	{"capture", op_capture}, {"stats", op_stats},
+	{"freeze", op_freeze},   {"thaw", op_thaw},
 };
 
 void client_reply(struct client *client, json_t *reply, const int *fds, unsigned nr_fds)
@@ -58,6 +59,7 @@ static void client_close(struct client *client)
 	struct instance *inst = client->waiting;
 
 	client_capture_end(client);
+	client_freeze_end(client);
 	loop_remove(&client->leatd->loop, &client->source);
 	close(client->source.fd);
 	list_del(&client->node);

@@ -127,6 +127,9 @@ void dataplane_instance_capture_stop(struct dp_instance *inst);
 /* Bit n-1 asks the program for signal n: abi_instance.ext_signals, and a grant. */
 void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits);
 
+/* Asks it to stand still (abi_instance.freeze), or, with 0, to go on. */
+void dataplane_instance_freeze(struct dp_instance *inst, uint32_t number);
+
 /* The window as leatd sees it: for state, exit_status, statistics, trace. */
 struct abi_instance *dataplane_instance_block(struct dp_instance *inst);
 

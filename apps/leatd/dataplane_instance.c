@@ -8,10 +8,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define WINDOW_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -189,14 +192,11 @@ void dataplane_instance_capture_stop(struct dp_instance *inst)
 	dpu_port_capture_stop(inst->port);
 }
 
-void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
+/* It has something to look at: grants a vcpu, and interrupts those that run. dp.control is held. */
+static void instance_rouse(struct dp_instance *inst)
 {
-	struct abi_instance *block = abi_instance_of(inst->window);
 	struct dp_vcpu *vcpu = &inst->vcpu[dp_vcpu_awaited(inst)];
 
-	pthread_mutex_lock(&dp.control);
-	/* release: pairs with the instance's acquire exchange (window.h) */
-	__atomic_fetch_or(&block->ext_signals, signal_bits, __ATOMIC_SEQ_CST);
 	sched_work(vcpu->sched, UINT32_MAX, dp_now_ns());
 	for (unsigned i = 0; i < inst->nr_vcpus; i++) {
 		uint32_t core = atomic_load(&inst->vcpu[i].core);
@@ -211,6 +211,30 @@ void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
 		dp_poke(core);
 	}
 	dp_deferred_flush();
+}
+
+void dataplane_instance_signal(struct dp_instance *inst, uint64_t signal_bits)
+{
+	struct abi_instance *block = abi_instance_of(inst->window);
+
+	pthread_mutex_lock(&dp.control);
+	/* release: pairs with the instance's acquire exchange (window.h) */
+	__atomic_fetch_or(&block->ext_signals, signal_bits, __ATOMIC_SEQ_CST);
+	instance_rouse(inst);
+	pthread_mutex_unlock(&dp.control);
+}
+
+void dataplane_instance_freeze(struct dp_instance *inst, uint32_t number)
+{
+	uint32_t *word = &abi_instance_of(inst->window)->freeze;
+
+	pthread_mutex_lock(&dp.control);
+	/* release: pairs with the instance's acquire (libos/freeze.c) */
+	__atomic_store_n(word, number, __ATOMIC_SEQ_CST);
+	if (number != 0)
+		instance_rouse(inst);
+	else
+		syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 	pthread_mutex_unlock(&dp.control);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "apps/common/signature.h"
 #include "leat/abi/layout.h"
 
 #define PHDRS_MAX 16
@@ -71,6 +72,22 @@ static int text_find(int fd, struct image *image)
 	return found ? 0 : -ENOEXEC;
 }
 
+static int id_take(struct image *image)
+{
+	struct stat st;
+	void *bytes;
+	int r;
+
+	if (fstat(image->fd, &st) < 0)
+		return -errno;
+	bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, image->fd, 0);
+	if (bytes == MAP_FAILED)
+		return -errno;
+	r = signature_digest(bytes, (size_t)st.st_size, "", 0, image->id);
+	munmap(bytes, (size_t)st.st_size);
+	return r;
+}
+
 int image_open(const char *path, struct image *ret_image)
 {
 	struct image image = {.fd = -1};
@@ -83,6 +100,8 @@ int image_open(const char *path, struct image *ret_image)
 	if (r < 0)
 		return r;
 	r = text_find(image.fd, &image);
+	if (r == 0)
+		r = id_take(&image);
 	if (r < 0) {
 		close(image.fd);
 		return r;

@@ -9,6 +9,7 @@ struct image {
 	int fd; /* sealed copy: a later build or upgrade does not change running instances */
 	uint64_t text_low;
 	uint64_t text_high;
+	uint8_t id[32]; /* SHA-256 of the file: snapshots belong to it */
 };
 
 /* -ENOEXEC: not an instance image. */

@@ -397,6 +397,7 @@ static int instance_launch(struct instance *inst, const struct instance_spec *sp
 				     .exec_fd = spec->fds[ROLE_EXEC],
 				     .cwd_fd = spec->fds[ROLE_CWD],
 				     .cgroup_fd = cgroup_fd,
+				     .snapshot_fd = spec->fds[ROLE_SNAPSHOT],
 				     .nr_volumes = spec->nr_volumes};
 
 	for (unsigned i = 0; i < spec->nr_volumes; i++) {

@@ -276,6 +276,10 @@ static unsigned fds_fill(const struct launch_request *req, int *fds, uint32_t *r
 		*ret_flags |= LAUNCHER_HAS_CGROUP;
 		fds[nr++] = req->cgroup_fd;
 	}
+	if (req->snapshot_fd >= 0) {
+		*ret_flags |= LAUNCHER_HAS_SNAPSHOT;
+		fds[nr++] = req->snapshot_fd;
+	}
 	for (unsigned i = 0; i < req->nr_volumes; i++)
 		fds[nr++] = req->volumes[i].fd;
 	return nr;
@@ -283,7 +287,7 @@ static unsigned fds_fill(const struct launch_request *req, int *fds, uint32_t *r
 
 int launch_start(struct launch *launch, const struct launch_request *req)
 {
-	int fds[LAUNCHER_START_FDS + 3 + ABI_MAX_VOLUMES];
+	int fds[LAUNCHER_START_FDS + 4 + ABI_MAX_VOLUMES];
 	size_t head = offsetof(struct launcher_start, block);
 
 	if (req->nr_volumes > ABI_MAX_VOLUMES)

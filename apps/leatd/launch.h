@@ -64,6 +64,7 @@ struct launch_request {
 	int exec_fd;
 	int cwd_fd;
 	int cgroup_fd;
+	int snapshot_fd;
 	unsigned nr_volumes;
 	struct {
 		int fd;

@@ -78,6 +78,8 @@ struct instance {
 	struct loop_timer kill_timer;   /* leat stop's patience */
 	struct loop_timer start_timer;  /* a detached start is answered when the program runs */
 	unsigned start_polls;
+	bool frozen; /* by a client */
+	uint32_t freeze_number;
 	struct output output;
 };
 
@@ -88,7 +90,10 @@ struct client {
 	struct leatd *leatd;
 	struct instance *waiting; /* tell it when this one has ended */
 	uint32_t captures;        /* number of the instance whose packets it watches, or 0 */
-	bool owner;               /* its foreground: the instance goes with the connection */
+	uint32_t freezes;         /* number of the instance that stands still for it, or 0 */
+	struct loop_timer freeze_timer;
+	uint64_t freeze_until_ns;
+	bool owner; /* its foreground: the instance goes with the connection */
 };
 
 /* A filter that was proved, by the digest of its bytes and of whom it was proved for. */
@@ -136,6 +141,7 @@ enum fd_role {
 	ROLE_CWD,
 	ROLE_FILTER,
 	ROLE_SIGNATURE,
+	ROLE_SNAPSHOT,
 	ROLE_COUNT
 };
 
@@ -270,6 +276,13 @@ void op_map(struct leatd *leatd, struct client *client, const struct request *re
 
 /* The client goes: its capture, if it has one, ends. */
 void client_capture_end(struct client *client);
+
+/* ---- op_freeze.c ---- */
+
+void op_freeze(struct leatd *leatd, struct client *client, const struct request *req);
+void op_thaw(struct leatd *leatd, struct client *client, const struct request *req);
+/* The client goes: the instance that it stopped goes on. */
+void client_freeze_end(struct client *client);
 
 /* ---- op_limit.c ---- */
 

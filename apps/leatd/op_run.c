@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/common/snapshot.h"
 #include "apps/leatd/leatd.h"
 
 #define ERROR_MAX 8192
@@ -16,8 +17,9 @@
 #define START_POLLS_MAX 2000U
 #define TENANT_DEFAULT "default"
 
-static const char *const role_names[ROLE_COUNT] = {"stdin", "stdout", "stderr", "root",
-						   "exec",  "cwd",    "filter", "signature"};
+static const char *const role_names[ROLE_COUNT] = {"stdin",  "stdout",    "stderr",
+						   "root",   "exec",      "cwd",
+						   "filter", "signature", "snapshot"};
 
 /* A list of strings with NULL at the end, pointing into the JSON; NULL: no list of strings. */
 static char **strings_of(const json_t *list)
@@ -159,6 +161,21 @@ static int spec_parse(const struct request *req, struct instance_spec *spec)
 	return r < 0 ? r : ports_of(json, spec);
 }
 
+/* A clone has as many vcpus as the snapshot. */
+static int snapshot_of(const struct leatd *leatd, struct instance_spec *spec, char *error,
+		       size_t size)
+{
+	struct abi_snapshot head;
+	int r;
+
+	if (spec->fds[ROLE_SNAPSHOT] < 0)
+		return 0;
+	r = snapshot_head_check(spec->fds[ROLE_SNAPSHOT], leatd->image.id, &head, error, size);
+	if (r == 0)
+		spec->cpus = head.nr_vcpus;
+	return r;
+}
+
 static json_t *started_reply(const struct instance *inst)
 {
 	char ip[INET_ADDRSTRLEN];
@@ -202,6 +219,8 @@ void op_run(struct leatd *leatd, struct client *client, const struct request *re
 		client_error(
 			client,
 			"cannot understand the request: leat and leatd are of different versions");
+	} else if (snapshot_of(leatd, &spec, error, sizeof(error)) < 0) {
+		client_error(client, "%s", error);
 	} else if (instance_create(leatd, &spec, error, sizeof(error), &inst) < 0) {
 		client_error(client, "%s", error);
 	} else {

@@ -20,6 +20,7 @@
 #include "libos/file.h"
 #include "libos/fs/vfs.h"
 
+struct host_id;
 struct inotify_watch;
 struct lock_state;
 struct pipe;
@@ -214,8 +215,10 @@ struct vfs {
 	struct list ttys;    /* of tty_job.node: every terminal */
 	unsigned nr_watches; /* inotify.c */
 	uint32_t rename_cookie;
-	struct list idle_fds; /* of host_node.idle, oldest first */
+	struct list open_nodes; /* of host_node.open */
+	struct list idle_fds;   /* of host_node.idle, oldest first */
 	unsigned nr_idle_fds;
+	struct host_id *frozen_ids; /* hostnode.c: of the nodes in use, in order */
 	uint8_t boot_id[16];
 };
 
@@ -385,6 +388,7 @@ void memfs_drop(struct dentry *root);
 int memfs_create(const char *fstype, uint32_t root_mode, struct super **ret_sb,
 		 struct dentry **ret_root);
 int hostfs_create(int host_fd, bool readonly, struct super **ret_sb, struct dentry **ret_root);
+void hostfs_dir_resume(struct file *file); /* in a clone; any file */
 int procfs_create(struct super **ret_sb, struct dentry **ret_root);
 int sysfs_create(struct super **ret_sb, struct dentry **ret_root);
 int devfs_populate(struct path dev);

@@ -284,6 +284,21 @@ bool hostfile_is(const struct file *file)
 	return file->ops == &hostfile_ops;
 }
 
+static void kind_take(struct file *file, struct hostfile *hf, const struct stat *st)
+{
+	hf->tty = S_ISCHR(st->st_mode) && tty_is(hf->fd);
+	hf->blocks = hf->tty || S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode);
+	file->seekable = S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
+}
+
+void hostfile_resume(struct file *file)
+{
+	struct stat st;
+
+	if (host_fstat(((struct hostfile *)file->data)->fd, &st) == 0)
+		kind_take(file, file->data, &st);
+}
+
 int hostfile_create(int fd, unsigned flags, struct file **ret_file)
 {
 	struct hostfile *hf;
@@ -299,9 +314,7 @@ int hostfile_create(int fd, unsigned flags, struct file **ret_file)
 		return -ENOMEM;
 	}
 	hf->fd = fd;
-	hf->tty = S_ISCHR(st.st_mode) && tty_is(fd);
-	hf->blocks = hf->tty || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
-	(*ret_file)->seekable = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+	kind_take(*ret_file, hf, &st);
 	return 0;
 }
 

@@ -26,7 +26,7 @@ struct host_inode {
 
 /* Per open directory: the host's entries come in pieces of their own size. */
 struct host_dir {
-	int fd;
+	int fd; /* -1: in a clone, until it is needed */
 };
 
 struct host_dirent {
@@ -355,21 +355,27 @@ static int hostfs_setattr(struct inode *inode, const struct iattr *attr)
 
 /* ---- open files ---- */
 
+static int node_dir_open(const struct host_node *node)
+{
+	if (node->path == NULL)
+		return -ENOENT;
+	return (int)host_openat(node->root_fd, node->path,
+				O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+}
+
 static int dir_open(struct host_inode *hi, struct file *file)
 {
 	struct host_dir *dir = arena_alloc(sizeof(*dir));
-	long fd = -ENOENT;
+	int fd;
 
 	if (dir == NULL)
 		return -ENOMEM;
-	if (hi->node.path != NULL)
-		fd = host_openat(hi->node.root_fd, hi->node.path,
-				 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	fd = node_dir_open(&hi->node);
 	if (fd < 0) {
 		arena_free(dir);
-		return (int)fd;
+		return fd;
 	}
-	dir->fd = (int)fd;
+	dir->fd = fd;
 	file->data = dir;
 	file->ops = &hostfs_dir_ops;
 	file->seekable = true;
@@ -475,10 +481,22 @@ static const struct file_ops hostfs_file_ops = {
 
 /* ---- directories ---- */
 
+static int dir_fd(struct file *file)
+{
+	struct host_dir *dir = file->data;
+
+	if (dir->fd >= 0)
+		return dir->fd;
+	dir->fd = node_dir_open(&host_inode_of(file->inode)->node);
+	if (dir->fd >= 0)
+		host_lseek(dir->fd, (int64_t)file->pos, SEEK_SET);
+	return dir->fd;
+}
+
 static int64_t dir_lseek(struct file *file, int64_t off, int whence)
 {
-	const struct host_dir *dir = file->data;
-	int64_t at = host_lseek(dir->fd, off, whence);
+	int fd = dir_fd(file);
+	int64_t at = fd < 0 ? fd : host_lseek(fd, off, whence);
 
 	if (at >= 0)
 		file->pos = (uint64_t)at;
@@ -488,17 +506,19 @@ static int64_t dir_lseek(struct file *file, int64_t off, int whence)
 /* Passes the host's records on; one that does not fit any more is read again next time. */
 static int dir_getdents(struct file *file, struct dirent_sink *sink)
 {
-	const struct host_dir *dir = file->data;
 	uint8_t buf[HOST_DIR_BUFFER] __attribute__((aligned(8)));
 	long got, at = 0;
+	int fd = dir_fd(file);
 
-	got = host_getdents64(dir->fd, buf, sizeof(buf));
+	if (fd < 0)
+		return fd;
+	got = host_getdents64(fd, buf, sizeof(buf));
 	while (got > 0 && at < got) {
 		const struct host_dirent *de = (const struct host_dirent *)(buf + at);
 
 		if (!dirent_add(sink, de->name, (unsigned)strlen(de->name), de->ino,
 				(uint64_t)de->off, de->type)) {
-			host_lseek(dir->fd, (int64_t)file->pos, SEEK_SET);
+			host_lseek(fd, (int64_t)file->pos, SEEK_SET);
 			return sink->error;
 		}
 		file->pos = (uint64_t)de->off;
@@ -509,16 +529,19 @@ static int dir_getdents(struct file *file, struct dirent_sink *sink)
 
 static int dir_fsync(struct file *file, bool data_only)
 {
-	const struct host_dir *dir = file->data;
+	int fd = dir_fd(file);
 
-	return (int)(data_only ? host_fdatasync(dir->fd) : host_fsync(dir->fd));
+	if (fd < 0)
+		return fd;
+	return (int)(data_only ? host_fdatasync(fd) : host_fsync(fd));
 }
 
 static void dir_release(struct file *file)
 {
 	struct host_dir *dir = file->data;
 
-	host_close(dir->fd);
+	if (dir->fd >= 0)
+		host_close(dir->fd);
 	arena_free(dir);
 }
 
@@ -529,6 +552,12 @@ static const struct file_ops hostfs_dir_ops = {
 	.fsync = dir_fsync,
 	.release = dir_release,
 };
+
+void hostfs_dir_resume(struct file *file)
+{
+	if (file->ops == &hostfs_dir_ops)
+		((struct host_dir *)file->data)->fd = -1;
+}
 
 static const struct inode_ops hostfs_ops = {
 	.lookup = hostfs_lookup,

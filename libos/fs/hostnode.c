@@ -22,6 +22,7 @@ void host_node_init(struct host_node *node, int root_fd, char *path)
 	node->fd = -1;
 	node->path = path;
 	list_init(&node->idle);
+	list_init(&node->open);
 }
 
 static void idle_remove(struct host_node *node)
@@ -37,6 +38,7 @@ static void node_fd_close(struct host_node *node)
 	idle_remove(node);
 	if (node->fd >= 0)
 		host_close(node->fd);
+	list_del(&node->open);
 	node->fd = -1;
 	node->writable = false;
 }
@@ -88,6 +90,7 @@ int host_node_open(struct host_node *node, bool writable)
 	node->fd = (int)fd;
 	node->writable = writable;
 	node->opens++;
+	list_add_tail(&vfs_get()->open_nodes, &node->open);
 	return 0;
 }
 
@@ -168,4 +171,120 @@ ssize_t host_node_read(struct host_node *node, struct uio *uio, uint64_t off)
 ssize_t host_node_write(struct host_node *node, struct uio *uio, uint64_t off)
 {
 	return node_transfer(node, uio, off, true);
+}
+
+/* ---- snapshot and clone ---- */
+
+/* What a host file was when the snapshot was taken. */
+struct host_id {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size;
+	struct timespec mtime;
+};
+
+static bool host_id_is(const struct host_id *id, const struct stat *st)
+{
+	return st->st_dev == id->dev && st->st_ino == id->ino &&
+	       (uint64_t)st->st_size == id->size && st->st_mtim.tv_sec == id->mtime.tv_sec &&
+	       st->st_mtim.tv_nsec == id->mtime.tv_nsec;
+}
+
+static unsigned nodes_used(void)
+{
+	struct list *pos;
+	unsigned nr = 0;
+
+	list_for_each(pos, &vfs_get()->open_nodes)
+		nr += list_entry(pos, struct host_node, open)->opens != 0;
+	return nr;
+}
+
+static struct host_id host_id_of(const struct stat *st)
+{
+	return (struct host_id){.dev = st->st_dev,
+				.ino = st->st_ino,
+				.size = (uint64_t)st->st_size,
+				.mtime = st->st_mtim};
+}
+
+/* The first is the program's own file, if leat passed it. */
+int host_nodes_freeze(void)
+{
+	int exec_fd = instance()->boot->exec_fd;
+	struct vfs *vfs = vfs_get();
+	struct list *pos;
+	struct host_id *id;
+	struct stat st;
+
+	arena_free(vfs->frozen_ids);
+	vfs->frozen_ids = id = arena_zalloc((nodes_used() + 1) * sizeof(*id));
+	if (!id)
+		return -ENOMEM;
+	if (exec_fd >= 0 && host_fstat(exec_fd, &st) == 0)
+		*id = host_id_of(&st);
+	id++;
+	list_for_each(pos, &vfs->open_nodes) {
+		const struct host_node *node = list_entry(pos, struct host_node, open);
+
+		if (node->opens == 0)
+			continue;
+		if (!node->path || host_fstat(node->fd, &st) != 0)
+			return -ESTALE;
+		*id++ = host_id_of(&st);
+	}
+	return 0;
+}
+
+static int node_resume(struct host_node *node, const struct host_id *id)
+{
+	struct stat st;
+	long fd;
+
+	fd = host_openat(node->root_fd, node->path,
+			 (node->writable ? O_RDWR : O_RDONLY) | HOST_OPEN_FLAGS, 0);
+	if (fd < 0)
+		return fd == -ELOOP ? -ESTALE : (int)fd;
+	node->fd = (int)fd;
+	return host_fstat(node->fd, &st) == 0 && host_id_is(id, &st) ? 0 : -ESTALE;
+}
+
+static int exec_resume(const struct host_id *id)
+{
+	int exec_fd = instance()->boot->exec_fd;
+	struct stat st;
+
+	if (id->ino == 0)
+		return 0;
+	return exec_fd >= 0 && host_fstat(exec_fd, &st) == 0 && host_id_is(id, &st) ? 0 : -ESTALE;
+}
+
+int host_nodes_resume(const char **ret_path)
+{
+	const struct host_id *id = vfs_get()->frozen_ids;
+	struct list *pos, *tmp;
+	int err = exec_resume(id++);
+
+	if (err) {
+		*ret_path = (const char *)instance()->boot + instance()->boot->program_off;
+		return err;
+	}
+
+	list_for_each_safe(pos, tmp, &vfs_get()->open_nodes) {
+		struct host_node *node = list_entry(pos, struct host_node, open);
+
+		node->fd = -1;
+		if (node->opens == 0) {
+			node_fd_close(node);
+			continue;
+		}
+		err = node_resume(node, id++);
+		if (err) {
+			*ret_path = node->path;
+			return err;
+		}
+	}
+	arena_free(vfs_get()->frozen_ids);
+	vfs_get()->frozen_ids = NULL;
+	return 0;
 }

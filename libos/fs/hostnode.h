@@ -20,7 +20,8 @@ struct host_node {
 	bool cacheable; /* may stay open a while when nobody uses it */
 	unsigned opens;
 	char *path; /* relative to root_fd, "." for that itself; NULL: it has no name any more */
-	struct list idle;
+	struct list idle; /* vfs.idle_fds: nobody uses fd now */
+	struct list open; /* vfs.open_nodes, while fd is open */
 };
 
 /* Takes over path (arena string). */
@@ -38,6 +39,16 @@ void host_node_close(struct host_node *node);
 int host_node_stat(int root_fd, const char *path, struct stat *ret_st);
 int host_node_fstat(const struct host_node *node, struct stat *ret_st);
 uint32_t host_uid_shown(uint32_t uid);
+
+/* Before a snapshot: notes what the files in use are. -ESTALE: one has no name any more; -ENOMEM.
+ */
+int host_nodes_freeze(void);
+
+/*
+ * In a clone: host descriptors are not those of before.  Idle ones are forgotten, the others opened
+ * anew, if the file is still the one that it was: -ESTALE otherwise, and *ret_path names it.
+ */
+int host_nodes_resume(const char **ret_path);
 
 ssize_t host_node_read(struct host_node *node, struct uio *uio, uint64_t off);
 ssize_t host_node_write(struct host_node *node, struct uio *uio, uint64_t off);

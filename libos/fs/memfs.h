@@ -89,4 +89,5 @@ int overlay_dir_empty(struct dentry *dentry);
 int overlay_whiteout(struct dentry *parent, const char *name, unsigned len);
 
 int overlay_dir_open(struct mem_inode *mi, struct file *file);
+void overlay_dir_resume(struct file *file); /* in a clone; any file */
 void overlay_refresh(struct mem_inode *mi); /* attributes of a lower inode, if they are old */

@@ -310,6 +310,12 @@ static void overlay_dir_release(struct file *file)
 	arena_free(od);
 }
 
+void overlay_dir_resume(struct file *file)
+{
+	if (file->ops == &overlay_dir_file_ops)
+		((struct overlay_dir *)file->data)->host_fd = -1; /* getdents opens it anew */
+}
+
 int overlay_dir_open(struct mem_inode *mi, struct file *file)
 {
 	struct overlay_dir *od;

@@ -199,10 +199,10 @@ static int show_status(const struct proc_object *object, struct strbuf *buf)
 		strbuf_add(buf, "Umask:\t%04o\n", process->fs->umask);
 	strbuf_add(buf, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
 		   state_name(state_letter(process, task)), process->pid,
-		   task != NULL ? task->tid : process->pid, parent_pid(process));
+		   task != NULL ? task_number(task) : process->pid, parent_pid(process));
 	add_ids(buf, creds);
 	strbuf_add(buf, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", process->pid,
-		   task != NULL ? task->tid : process->pid, process->pgid, process->sid);
+		   task != NULL ? task_number(task) : process->pid, process->pgid, process->sid);
 	add_status_memory(buf, process);
 	signal_sets(process, &ignored, &caught);
 	strbuf_add(buf, "Threads:\t%u\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n",
@@ -650,7 +650,7 @@ static int next_task(const struct proc_object *object, int from)
 	if (process == NULL)
 		return -1;
 	list_for_each(pos, &process->tasks) {
-		int tid = list_entry(pos, struct task, process_node)->tid;
+		int tid = task_number(list_entry(pos, struct task, process_node));
 
 		if (tid >= from && (best < 0 || tid < best))
 			best = tid;

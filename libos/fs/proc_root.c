@@ -215,7 +215,8 @@ static int link_self(const struct proc_object *object, char *buf)
 static int link_thread_self(const struct proc_object *object, char *buf)
 {
 	(void)object;
-	return fmt_print(buf, FS_NAME_MAX, "%d/task/%d", current()->process->pid, current()->tid);
+	return fmt_print(buf, FS_NAME_MAX, "%d/task/%d", current()->process->pid,
+			 task_number(current()));
 }
 
 static int link_mounts(const struct proc_object *object, char *buf)

@@ -23,6 +23,14 @@ static int show_boot_id(const struct proc_object *object, struct strbuf *buf)
 	return 0;
 }
 
+/* Moves in every clone: a program that keeps random state of its own can tell by it. */
+static int show_generation(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "%u\n", instance()->generation);
+	return 0;
+}
+
 static int show_uuid(const struct proc_object *object, struct strbuf *buf)
 {
 	uint8_t id[16];
@@ -103,6 +111,7 @@ FIXED(show_inotify_watches, "65536")
 static const struct proc_entry random_entries[] = {
 	FILE_ENTRY("boot_id", show_boot_id),
 	FILE_ENTRY("entropy_avail", show_entropy),
+	FILE_ENTRY("generation", show_generation),
 	FILE_ENTRY("uuid", show_uuid),
 };
 static const struct proc_dir random_dir = DIR_OF(random_entries);

@@ -37,7 +37,8 @@ struct store {
 	int fd; /* -1: not made yet */
 	uint64_t limit_blocks;
 	uint64_t used_blocks;
-	uint32_t hint; /* where the next file may begin */
+	uint32_t resumed_blocks; /* blocks below are private memory while fd is -1 */
+	uint32_t hint;           /* where the next file may begin */
 	struct chunk *chunk[NR_CHUNKS];
 };
 
@@ -55,27 +56,6 @@ struct store *store_create(uint64_t limit_bytes)
 	store->fd = -1;
 	store->limit_blocks = MIN(limit_bytes, ABI_STORE_MAX) >> STORE_BLOCK_SHIFT;
 	return store;
-}
-
-int store_attach(struct store *store)
-{
-	long fd, err;
-
-	if (store->fd >= 0)
-		return 0;
-	fd = host_memfd_create("leat-store", MFD_CLOEXEC_FLAG);
-	if (fd < 0)
-		return (int)fd;
-	err = host_ftruncate((int)fd, ABI_STORE_MAX);
-	if (err >= 0)
-		err = host_mmap((void *)ABI_STORE_BASE, ABI_STORE_MAX, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (int)fd, 0);
-	if (err < 0) {
-		host_close((int)fd);
-		return (int)err;
-	}
-	store->fd = (int)fd;
-	return 0;
 }
 
 uint64_t store_used_bytes(const struct store *store)
@@ -101,6 +81,51 @@ static bool block_is_used(const struct store *store, uint32_t block)
 	unsigned bit = block % CHUNK_BLOCKS;
 
 	return c && (c->used[bit / 64] >> (bit % 64) & 1);
+}
+
+/* In a clone the blocks are private memory at first: they move into the memfd. */
+static long store_copy(const struct store *store, int fd)
+{
+	for (uint32_t block = 0; block < store->resumed_blocks; block++) {
+		uint64_t off = (uint64_t)block << STORE_BLOCK_SHIFT;
+		long n;
+
+		if (!block_is_used(store, block))
+			continue;
+		n = host_pwrite(fd, block_addr(block), STORE_BLOCK, off);
+		if (n != STORE_BLOCK)
+			return n < 0 ? n : -ENOSPC;
+	}
+	return 0;
+}
+
+int store_attach(struct store *store)
+{
+	long fd, err;
+
+	if (store->fd >= 0)
+		return 0;
+	fd = host_memfd_create("leat-store", MFD_CLOEXEC_FLAG);
+	if (fd < 0)
+		return (int)fd;
+	err = host_ftruncate((int)fd, ABI_STORE_MAX);
+	if (err >= 0)
+		err = store_copy(store, (int)fd);
+	if (err >= 0)
+		err = host_mmap((void *)ABI_STORE_BASE, ABI_STORE_MAX, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (int)fd, 0);
+	if (err < 0) {
+		host_close((int)fd);
+		return (int)err;
+	}
+	store->fd = (int)fd;
+	return 0;
+}
+
+void store_resume(struct store *store, uint64_t end)
+{
+	store->fd = -1;
+	store->resumed_blocks = (uint32_t)((end - ABI_STORE_BASE) >> STORE_BLOCK_SHIFT);
 }
 
 /* The first free block in [from, to), or to. */

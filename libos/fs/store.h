@@ -37,6 +37,12 @@ struct store *store_create(uint64_t limit_bytes);
 /* Makes the memfd and its mapping; called by the first write and before the first fork. */
 int store_attach(struct store *store);
 
+/*
+ * In a clone: the blocks below address `end` are there as private memory, and there is no memfd
+ * until store_attach makes one.
+ */
+void store_resume(struct store *store, uint64_t end);
+
 uint64_t store_used_bytes(const struct store *store);
 uint64_t store_limit_bytes(const struct store *store);
 int store_fd(const struct store *store);

@@ -155,6 +155,20 @@ int tty_job_give_up(struct tty_job *job)
 	return 0;
 }
 
+void tty_job_renumber(int old, int pid)
+{
+	struct list *pos;
+
+	list_for_each(pos, &vfs_get()->ttys) {
+		struct tty_job *job = list_entry(pos, struct tty_job, node);
+
+		if (job->sid == old)
+			job->sid = pid;
+		if (job->pgid == old)
+			job->pgid = pid;
+	}
+}
+
 void tty_job_leader_gone(const struct process *process)
 {
 	struct tty_job *job = is_leader(process) ? tty_job_of(process) : NULL;

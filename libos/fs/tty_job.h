@@ -43,6 +43,9 @@ void tty_job_opened(struct tty_job *job);
 /* The controlling terminal of the process, or NULL. */
 struct tty_job *tty_job_of(const struct process *process);
 
+/* A session or group has a new number: process_renumber. */
+void tty_job_renumber(int old, int pid);
+
 /* A session leader ends: its terminal is nobody's, and the foreground hears of it. */
 void tty_job_leader_gone(const struct process *process);
 

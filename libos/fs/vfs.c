@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libos/arena.h"
+#include "libos/fs/hostfile.h"
 #include "libos/fs/memfs.h"
 #include "libos/fs/proc.h"
 #include "libos/fs/pty.h"
@@ -216,6 +217,7 @@ int vfs_init(struct instance *inst)
 		return -ENOMEM;
 	inst->vfs = vfs;
 	list_init(&vfs->mounts);
+	list_init(&vfs->open_nodes);
 	list_init(&vfs->idle_fds);
 	list_init(&vfs->ptys);
 	list_init(&vfs->ttys);
@@ -320,6 +322,34 @@ void vfs_file_id(const struct file *file, uint64_t *ret_dev, uint64_t *ret_ino)
 {
 	*ret_dev = file->inode != NULL ? file->inode->dev : vfs_get()->anon_sb->dev;
 	*ret_ino = file->inode != NULL ? file->inode->ino : (uintptr_t)file & 0xffffffffU;
+}
+
+static void table_resume(struct fdtable *table)
+{
+	for (int fd = fd_next(table, 0); fd >= 0; fd = fd_next(table, fd + 1)) {
+		struct file *file = fd_get_from(table, fd);
+
+		if (hostfile_is(file))
+			hostfile_resume(file);
+		overlay_dir_resume(file);
+		hostfs_dir_resume(file);
+	}
+}
+
+int vfs_resume(uint64_t store_end, const char **ret_path)
+{
+	struct vfs *vfs = vfs_get();
+	struct list *pos;
+
+	store_resume(vfs->store, store_end);
+	random_bytes(vfs->boot_id, sizeof(vfs->boot_id));
+	list_for_each(pos, &instance()->processes) {
+		struct process *process = list_entry(pos, struct process, all_node);
+
+		if (process->files != NULL)
+			table_resume(process->files);
+	}
+	return host_nodes_resume(ret_path);
 }
 
 void vfs_stats_get(struct vfs_stats *ret_stats)

@@ -18,6 +18,12 @@ struct path_ctx;
 int vfs_init(struct instance *inst);
 
 /*
+ * In a clone: store data lies below store_end as private memory; host descriptors are opened anew.
+ * 0 or an errno about the host's file *ret_path.
+ */
+int vfs_resume(uint64_t store_end, const char **ret_path);
+
+/*
  * Before the first fork: makes what all processes must share (the store's mapping). 0 or negative
  * errno.
  */

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "libos/arena.h"
 #include "libos/file.h"
 #include "libos/host.h"
 #include "libos/instance.h"
@@ -135,16 +136,100 @@ static int range_check(uint64_t addr, uint64_t len, uint64_t *ret_len)
 	return 0;
 }
 
+/*
+ * Pages of a clone's memory lie in its snapshot's file: what the host would bring back in their
+ * place are those, not zeroes.  So the range is mapped anew.
+ */
+static int forget_in_clone(const struct vma *v, uint64_t start, uint64_t end, int advice)
+{
+	struct vma part = *v;
+	int err;
+
+	if (advice == MADV_FREE && v->file)
+		return -EINVAL;
+	part.start = start;
+	part.end = end;
+	part.off += start - v->start;
+	err = mm_host_map(&part, 0);
+	return err ? err : mm_host_advise(&part);
+}
+
+static int copy_pages(uint64_t to, uint64_t from, uint64_t bytes)
+{
+	void *page = page_alloc(0);
+	int err = page ? 0 : -ENOMEM;
+
+	for (uint64_t at = 0; err == 0 && at < bytes; at += ABI_PAGE_SIZE) {
+		err = copy_from_user(page, (void *)(from + at), ABI_PAGE_SIZE);
+		if (err == 0)
+			err = copy_to_user((void *)(to + at), page, ABI_PAGE_SIZE);
+	}
+	page_free(page, 0);
+	return err;
+}
+
+/* The host wipes anonymous memory only: what came from the snapshot's file becomes that. */
+static int make_anonymous(struct mm *mm, const struct vma *v, uint64_t start, uint64_t end)
+{
+	struct vma copy = {.prot = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE};
+	long err;
+
+	if (v->file || (v->flags & MAP_SHARED))
+		return -EINVAL;
+	err = mm_choose(mm, 0, end - start, 0, &copy.start);
+	copy.end = copy.start + (end - start);
+	if (err == 0)
+		err = mm_host_map(&copy, 0);
+	if (err)
+		return (int)err;
+	err = copy_pages(copy.start, start, end - start);
+	if (err == 0)
+		err = host_mprotect((void *)copy.start, end - start, v->prot);
+	if (err == 0)
+		err = host_mremap((void *)copy.start, end - start, end - start,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start);
+	if (err < 0)
+		mm_host_unmap(copy.start, copy.end);
+	return err < 0 ? (int)err : 0;
+}
+
+/* What a clone has to know of it, too. */
+static int keep_advice(struct mm *mm, struct vma_node *n, uint64_t start, uint64_t end, int advice)
+{
+	int flag = advice == MADV_DONTFORK || advice == MADV_DOFORK ? MM_DONTFORK : MM_WIPEONFORK;
+	bool set = advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+
+	n = mm_isolate(mm, n, start, end);
+	if (!n)
+		return -ENOMEM;
+	n->v.flags = set ? n->v.flags | flag : n->v.flags & ~flag;
+	mm_merge(mm, n);
+	return 0;
+}
+
 static int advise_node(struct mm *mm, struct vma_node *n, uint64_t start, uint64_t end, int advice)
 {
-	if ((n->v.flags & MAP_LOCKED) && (advice == MADV_DONTNEED || advice == MADV_FREE))
+	bool forget = advice == MADV_DONTNEED || advice == MADV_FREE;
+	int err = 0;
+
+	if ((n->v.flags & MAP_LOCKED) && forget)
 		return -EINVAL;
 	if (!mm_host_range_ok(start, end))
 		return -ENOMEM;
 	if (advice == MADV_DONTNEED && (n->v.prot & PROT_EXEC))
 		patch_forget_range(mm, start, end); /* private pages of text go back to the file's
 						     */
-	return (int)host_madvise((void *)start, end - start, advice);
+	if (forget && instance()->boot->clone && !(n->v.flags & (MAP_SHARED | MM_WIPEONFORK)))
+		return forget_in_clone(&n->v, start, end, advice);
+	if (advice == MADV_WIPEONFORK && instance()->boot->clone)
+		err = make_anonymous(mm, &n->v, start, end);
+	if (err == 0)
+		err = (int)host_madvise((void *)start, end - start, advice);
+	if (err == 0 && advice >= MADV_DONTFORK && advice <= MADV_DOFORK)
+		err = keep_advice(mm, n, start, end, advice);
+	if (err == 0 && (advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK))
+		err = keep_advice(mm, n, start, end, advice);
+	return err;
 }
 
 /*

@@ -151,7 +151,7 @@ SYS0(getpid)
 
 SYS0(gettid)
 {
-	return current()->tid;
+	return task_number(current());
 }
 
 /* Orphans and the first program are children of Leat's reaper, 1. */

@@ -134,6 +134,7 @@ static void probe_start(struct probe *p)
 		.exec_fd = -1,
 		.cwd_fd = -1,
 		.cgroup_fd = -1,
+		.snapshot_fd = -1,
 		.nr_volumes = p->volume,
 		.volumes = {{dir, "/v", !p->writable}},
 	};
@@ -575,6 +576,7 @@ static void test_foreign_uid_is_refused(void **state)
 		.exec_fd = -1,
 		.cwd_fd = -1,
 		.cgroup_fd = -1,
+		.snapshot_fd = -1,
 	};
 	struct launcher_reply reply;
 

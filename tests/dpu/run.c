@@ -165,6 +165,7 @@ static void instance_start(unsigned i)
 		.exec_fd = -1,
 		.cwd_fd = -1,
 		.cgroup_fd = -1,
+		.snapshot_fd = -1,
 	};
 	int r = dataplane_instance_add(&config, &instances[i].dp);
 

@@ -70,6 +70,13 @@ long host_mmap(void *addr, size_t len, int prot, int flags, int fd, uint64_t off
 	return at == MAP_FAILED ? -errno : (long)(uintptr_t)at;
 }
 
+long host_pwrite(int fd, const void *buf, size_t n, uint64_t off)
+{
+	ssize_t r = pwrite(fd, buf, n, (off_t)off);
+
+	return r < 0 ? -errno : r;
+}
+
 long host_close(int fd)
 {
 	return close(fd);

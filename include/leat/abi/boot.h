@@ -19,6 +19,7 @@
  */
 #define ABI_FD_ROOT 4
 #define ABI_FD_EXEC 5      /* the program's file, O_RDONLY; -1 in the block when absent */
+#define ABI_FD_SNAPSHOT 6  /* of a clone: the snapshot (snapshot.h), O_RDONLY */
 #define ABI_FD_VOLUMES 16  /* ABI_FD_VOLUMES + n: volume n: O_PATH directory, or an open file */
 #define ABI_FD_DOORBELL 64 /* ABI_FD_DOORBELL + core: eventfd of that core's dataplane thread */
 #define ABI_FD_FIRST_FREE 128
@@ -43,6 +44,8 @@ struct abi_boot {
 	uint32_t instance; /* its number */
 	int32_t exec_fd;   /* ABI_FD_EXEC or -1 */
 	uint32_t trace;
+	uint32_t clone; /* 1: ABI_FD_SNAPSHOT is there, and the instance goes on from it */
+	uint32_t pad;
 	uint64_t memory_max; /* bytes, 0: no limit */
 	uint64_t host_vdso;  /* the host's vDSO: its ELF header, from ABI_HOST_VDSO_BASE on */
 	uint64_t window_size;

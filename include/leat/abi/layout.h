@@ -47,6 +47,9 @@
 /* The window: the only memory that leatd and the instance both write. */
 #define ABI_WINDOW_BASE 0x7e0008000000UL
 
+/* A clone's own view of its snapshot's header and table, while it starts. */
+#define ABI_SNAPSHOT_BASE 0x7e0010000000UL
+
 /* What the program may use. */
 #define ABI_USER_LOW 0x10000UL
 #define ABI_USER_HIGH 0x7ffffffff000UL

@@ -54,9 +54,10 @@ struct abi_instance {
 	uint64_t calls;       /* system calls answered (statistics, may lag) */
 	uint64_t traps;       /* of these: through SIGSYS */
 	uint64_t forks;
-	uint64_t arena_bytes; /* arena in use */
-	uint64_t store_bytes; /* memfs data in use */
-	uint8_t instance_pad[8];
+	uint64_t arena_bytes;   /* arena in use */
+	uint64_t store_bytes;   /* memfs data in use */
+	uint32_t frozen;        /* the `freeze` that was answered */
+	uint32_t frozen_result; /* enum abi_freeze_result, valid when frozen moved */
 
 	/*
 	 * Signals from outside (leat stop/kill, Ctrl-C): bit n-1 asks for signal n to the
@@ -68,7 +69,22 @@ struct abi_instance {
 
 	/* The trace switch of `leat run --trace`, changed live by leatd: 0 off, 1 on. */
 	uint32_t trace;
-	uint8_t tail_pad[60];
+	/*
+	 * leatd asks the instance to stand still: a number that is not 0, stored with release, and
+	 * a grant.  The instance answers with frozen_result, then frozen = freeze (release), and,
+	 * if it froze, sleeps on this word (futex, shared) until it changes.
+	 */
+	uint32_t freeze;
+	uint8_t tail_pad[56];
+};
+
+/* Frozen, or why not. */
+enum abi_freeze_result {
+	ABI_FREEZE_DONE = 0,      /* no task runs, all state is in memory */
+	ABI_FREEZE_PROCESSES = 1, /* it has forked: several host processes */
+	ABI_FREEZE_VOLUMES = 2,   /* it has writable volumes, whose state is the host's */
+	ABI_FREEZE_SHARED = 3,    /* it has shared memory without a file */
+	ABI_FREEZE_FILES = 4,     /* it uses a file of the host that has no name any more */
 };
 
 /* What a vcpu is doing, written by the instance. */
