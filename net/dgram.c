@@ -27,7 +27,7 @@ struct net_sock *dgram_create(struct net *net, uint8_t family, uint8_t type, uin
 	list_init(&ds->s.wait);
 	list_init(&ds->raw_link);
 	list_add_tail(&net->socks, &ds->s.all);
-	if (protocol != PROTO_UDP)
+	if (!dgram_has_ports(&ds->s))
 		list_add_tail(&net->raws, &ds->raw_link);
 	net->stats.sockets++;
 	return &ds->s;
@@ -358,7 +358,7 @@ static int send_addresses(struct net_sock *sock, const struct net_msg *msg, stru
 				  &send->dst, &send->dport);
 		if (rc != 0)
 			return rc;
-		if (send->dport == 0 && sock->protocol == PROTO_UDP)
+		if (send->dport == 0 && dgram_has_ports(sock))
 			return -EINVAL;
 	} else if (sock->connected) {
 		send->dst = sock->remote;
@@ -440,13 +440,13 @@ ssize_t dgram_sendmsg(struct net_sock *sock, const struct net_msg *msg, int flag
 		rc = dgram_autobind(sock);
 	if (rc != 0)
 		return rc;
-	if (sock->protocol == PROTO_UDP)
+	if (dgram_has_ports(sock))
 		rc = frag_list_append(&net->pool, &send.l4, 0, udp_header, UDP_BYTES);
 	if (rc == 0)
 		rc = send_copy(net, msg, &send.l4);
 	if (rc == 0)
-		rc = sock->protocol == PROTO_UDP ? udp_transmit(dgram_of(sock), &send) :
-						   raw_transmit(dgram_of(sock), &send);
+		rc = dgram_has_ports(sock) ? udp_transmit(dgram_of(sock), &send) :
+					     raw_transmit(dgram_of(sock), &send);
 	if (rc == -EMSGSIZE)
 		dgram_too_big(dgram_of(sock), &send);
 	frag_list_free(&net->pool, &send.l4);

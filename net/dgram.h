@@ -20,7 +20,10 @@ struct dgram {
 	union ip_addr src, dst;
 	uint16_t sport;
 	uint8_t ttl, tos;
+	uint8_t protocol;
 	bool local;
+	bool partial;      /* UDP-Lite: the checksum covered only `coverage` bytes */
+	uint16_t coverage; /* header included */
 	uint64_t when_ns;
 };
 
@@ -45,6 +48,8 @@ struct dgram_sock {
 	uint32_t error_count;
 	uint32_t icmp_filter;
 	bool checksum6;
+	uint16_t send_coverage, recv_coverage; /* UDP-Lite: 0: all; header included */
+	bool recv_coverage_set;
 	union ip_addr groups[DGRAM_GROUPS];
 	unsigned int group_count;
 };
@@ -62,6 +67,12 @@ struct dgram_send {
 static inline struct dgram_sock *dgram_of(const struct net_sock *sock)
 {
 	return (struct dgram_sock *)(uintptr_t)sock;
+}
+
+/* UDP or UDP-Lite: with ports and the header of UDP. */
+static inline bool dgram_has_ports(const struct net_sock *sock)
+{
+	return sock->protocol == PROTO_UDP || sock->protocol == PROTO_UDPLITE;
 }
 
 struct net_sock *dgram_create(struct net *net, uint8_t family, uint8_t type, uint8_t protocol);

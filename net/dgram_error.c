@@ -95,7 +95,7 @@ void dgram_error_input(struct dgram_sock *ds, const struct icmp_error *error, ui
 void dgram_too_big(struct dgram_sock *ds, const struct dgram_send *send)
 {
 	struct net_sock *s = &ds->s;
-	uint32_t skip = s->protocol == PROTO_UDP ? UDP_BYTES : 0;
+	uint32_t skip = dgram_has_ports(s) ? UDP_BYTES : 0;
 	uint32_t bytes = send->l4.bytes > skip ? send->l4.bytes - skip : 0;
 	struct dgram_error e = {
 		.dst = send->dst,

@@ -116,7 +116,7 @@ static void icmp_error_dispatch(struct net *net, const struct wire_quote *quote,
 		return;
 	if (quote->protocol == PROTO_TCP)
 		tcp_error(net, error);
-	else if (quote->protocol == PROTO_UDP)
+	else if (quote->protocol == PROTO_UDP || quote->protocol == PROTO_UDPLITE)
 		udp_error(net, error);
 	else if (!list_empty(&net->raws))
 		raw_error(net, error);

@@ -330,7 +330,7 @@ void ip_deliver(struct net *net, struct pkt *pkt, const struct ip_info *info)
 
 	if (info->protocol == PROTO_TCP)
 		tcp_input(net, pkt, info);
-	else if (info->protocol == PROTO_UDP)
+	else if (info->protocol == PROTO_UDP || info->protocol == PROTO_UDPLITE)
 		udp_input(net, pkt, info);
 	else if (info->protocol == PROTO_ICMP && v4)
 		icmp_input(net, pkt, info);

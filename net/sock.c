@@ -160,6 +160,8 @@ static int protocol_check(int family, int type, int protocol)
 	case SOCK_DGRAM:
 		if (icmp)
 			return protocol;
+		if (protocol == IPPROTO_UDPLITE)
+			return protocol;
 		return protocol == 0 || protocol == IPPROTO_UDP ? IPPROTO_UDP : -EPROTONOSUPPORT;
 	case SOCK_RAW:
 		/* others would need protocols that this stack does not pass on */

@@ -550,6 +550,48 @@ static int set_udp(struct net_sock *s, int name, const void *value, socklen_t by
 	return 0;
 }
 
+#define UDPLITE_SEND_CSCOV 10 /* <linux/udp.h> */
+#define UDPLITE_RECV_CSCOV 11
+
+/* udplite(7): bytes that the checksum covers, or has to cover. */
+static int set_udplite(struct net_sock *s, int name, const void *value, socklen_t bytes)
+{
+	struct dgram_sock *ds = dgram_of(s);
+	int v;
+
+	if (name != UDPLITE_SEND_CSCOV && name != UDPLITE_RECV_CSCOV)
+		return set_udp(s, name, value, bytes);
+	if (sockopt_int(value, bytes, &v) != 0)
+		return -EINVAL;
+	if (v != 0 && v < (int)UDP_BYTES)
+		v = UDP_BYTES;
+	else if (v > UINT16_MAX)
+		v = UINT16_MAX;
+	if (name == UDPLITE_SEND_CSCOV) {
+		ds->send_coverage = (uint16_t)v;
+	} else {
+		ds->recv_coverage = (uint16_t)v;
+		ds->recv_coverage_set = true;
+	}
+	return 0;
+}
+
+static int get_udplite(const struct net_sock *s, int name, void *value, socklen_t *inout_bytes)
+{
+	const struct dgram_sock *ds = dgram_of(s);
+
+	switch (name) {
+	case UDPLITE_SEND_CSCOV:
+		return sockopt_give_int(value, inout_bytes, ds->send_coverage);
+	case UDPLITE_RECV_CSCOV:
+		return sockopt_give_int(value, inout_bytes, ds->recv_coverage);
+	case UDP_SEGMENT:
+		return sockopt_give_int(value, inout_bytes, s->segment_bytes);
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
 static int set_raw(struct net_sock *s, int name, const void *value, socklen_t bytes)
 {
 	if (s->type != SOCK_RAW || s->protocol != PROTO_ICMP || name != OPT_ICMP_FILTER)
@@ -574,6 +616,8 @@ int net_setsockopt(struct net_sock *sock, int level, int name, const void *value
 		rc = tcp_setsockopt(sock, name, value, value_bytes);
 	else if (level == IPPROTO_UDP && sock->protocol == PROTO_UDP)
 		rc = set_udp(sock, name, value, value_bytes);
+	else if (level == IPPROTO_UDPLITE && sock->protocol == PROTO_UDPLITE)
+		rc = set_udplite(sock, name, value, value_bytes);
 	else if (level == OPT_SOL_RAW)
 		rc = set_raw(sock, name, value, value_bytes);
 	net_leave(sock->net);
@@ -592,6 +636,8 @@ int net_getsockopt(struct net_sock *sock, int level, int name, void *value, sock
 		return tcp_getsockopt(sock, name, value, inout_bytes);
 	if (level == IPPROTO_UDP && sock->protocol == PROTO_UDP && name == UDP_SEGMENT)
 		return sockopt_give_int(value, inout_bytes, sock->segment_bytes);
+	if (level == IPPROTO_UDPLITE && sock->protocol == PROTO_UDPLITE)
+		return get_udplite(sock, name, value, inout_bytes);
 	if (level == OPT_SOL_RAW && sock->type == SOCK_RAW && name == OPT_ICMP_FILTER)
 		return sockopt_give(value, inout_bytes, &dgram_of(sock)->icmp_filter, 4);
 	return -ENOPROTOOPT;

@@ -25,6 +25,7 @@
 #define PROTO_ICMP 1u
 #define PROTO_TCP 6u
 #define PROTO_UDP 17u
+#define PROTO_UDPLITE 136u
 #define PROTO_FRAG6 44u
 #define PROTO_ICMP6 58u
 #define PROTO_NONE6 59u

@@ -101,6 +101,18 @@ static int show_udp6(const struct proc_object *object, struct strbuf *buf)
 	return table_show(buf, AF_INET6, IPPROTO_UDP);
 }
 
+static int show_udplite(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	return table_show(buf, AF_INET, IPPROTO_UDPLITE);
+}
+
+static int show_udplite6(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	return table_show(buf, AF_INET6, IPPROTO_UDPLITE);
+}
+
 /* ---- interfaces, addresses, routes ---- */
 
 static int show_dev(const struct proc_object *object, struct strbuf *buf)
@@ -176,6 +188,8 @@ static const struct proc_entry net_entries[] = {
 	{.name = "tcp6", .mode = S_IFREG | 0444, .show = show_tcp6},
 	{.name = "udp", .mode = S_IFREG | 0444, .show = show_udp},
 	{.name = "udp6", .mode = S_IFREG | 0444, .show = show_udp6},
+	{.name = "udplite", .mode = S_IFREG | 0444, .show = show_udplite},
+	{.name = "udplite6", .mode = S_IFREG | 0444, .show = show_udplite6},
 };
 const struct proc_dir proc_net_dir = {.entries = net_entries,
 				      .nr_entries = ARRAY_SIZE(net_entries)};
