@@ -41,7 +41,7 @@ static int verify_move(struct verifier *v, struct ebpf_insn insn)
 	}
 	value = scalar_alu(insn, &src->var, &src->var);
 	if (insn.off || (!is64 && src->var.r64.umax > UINT32_MAX) || scalar_is_const(&value)) {
-		*dst = vreg_scalar(value);
+		*dst = (struct vreg){.type = V_SCALAR, .source = src->source, .var = value};
 		return 0;
 	}
 	/* an unchanged copy: what is learnt of the one holds for the other */
@@ -72,8 +72,9 @@ static bool offset_fits(int64_t off)
 
 /* dst = pointer +- number */
 static int pointer_add(struct verifier *v, struct vreg *dst, const struct vreg *pointer,
-		       const struct scalar *number, bool subtract)
+		       const struct vreg *operand, bool subtract)
 {
+	const struct scalar *number = &operand->var;
 	struct ebpf_insn op = {
 		.code = (uint8_t)(EBPF_ALU64 | (subtract ? EBPF_SUB : EBPF_ADD)),
 	};
@@ -83,6 +84,7 @@ static int pointer_add(struct verifier *v, struct vreg *dst, const struct vreg *
 	if (vreg_may_be_null(pointer))
 		return verify_fail(v, "compare it with 0 first: if (!value) return LEAT_DROP;",
 				   "arithmetic on the result of a lookup that may be null");
+	verify_rely_reg(v, operand);
 	if (scalar_is_const(number) && !number->bits.value) {
 		*dst = result;
 		return 0;
@@ -134,11 +136,11 @@ static int verify_pointer_alu(struct verifier *v, struct ebpf_insn insn, const s
 		return verify_fail(v, "add numbers to pointers", "two pointers are added");
 	}
 	if (vreg_is_pointer(dst))
-		return pointer_add(v, dst, dst, &src->var, op == EBPF_SUB);
+		return pointer_add(v, dst, dst, src, op == EBPF_SUB);
 	if (op == EBPF_SUB)
 		return verify_fail(v, "subtract the number from the pointer",
 				   "a pointer is subtracted from a number");
-	return pointer_add(v, dst, src, &dst->var, false);
+	return pointer_add(v, dst, src, dst, false);
 }
 
 int verify_alu(struct verifier *v, struct ebpf_insn insn)
@@ -162,6 +164,10 @@ int verify_alu(struct verifier *v, struct ebpf_insn insn)
 		return verify_move(v, insn);
 	if (vreg_is_pointer(dst) || vreg_is_pointer(src))
 		return verify_pointer_alu(v, insn, src);
-	*dst = vreg_scalar(scalar_alu(insn, &dst->var, &src->var));
+	*dst = (struct vreg){
+		.type = V_SCALAR,
+		.source = verify_source_join(v, dst->source, src->source),
+		.var = scalar_alu(insn, &dst->var, &src->var),
+	};
 	return 0;
 }

@@ -158,6 +158,8 @@ static int check_arg(struct verifier *v, struct call *call, unsigned int index)
 
 	if (err)
 		return err;
+	if (arg != ARG_SCALAR)
+		verify_rely_reg(v, reg);
 	switch (arg) {
 	case ARG_SCALAR:
 	case ARG_COUNT:
@@ -228,16 +230,20 @@ void verify_forget_arguments(struct vstate *state)
 		vstate_top(state)->regs[i] = (struct vreg){.type = V_NONE};
 }
 
-/* The key of a lookup, if it is one number of four bytes; else < 0. */
+/* The key of a lookup in an array, if it is always the same; else < 0. */
 static int64_t constant_key(struct verifier *v, const struct call *call)
 {
 	const struct vreg *reg = vreg_at(v, 2);
-	uint64_t key;
+	struct vreg key;
 
-	if (!call->map || call->helper->args[1] != ARG_KEY || call->map->key_size != 4 ||
-	    reg->type != V_STACK || !verify_stack_constant(v, reg, 4, &key))
+	if (!call->map || call->helper->args[1] != ARG_KEY ||
+	    !ebpf_map_is_array(call->map->type) || reg->type != V_STACK)
 		return CALL_MANY;
-	return (int64_t)key;
+	key = verify_stack_number(v, reg, 4);
+	if (!scalar_is_const(&key.var))
+		return CALL_MANY;
+	verify_rely_reg(v, &key);
+	return (int64_t)key.var.bits.value;
 }
 
 /* Remembers for the compiler which map and key a call is given, if they are always the same. */
@@ -427,6 +433,8 @@ int verify_exit(struct verifier *v)
 	if (result.type == V_STACK)
 		return verify_fail(v, "return a number",
 				   "a function would return a pointer to a stack");
+	if (loop.active)
+		verify_rely_reg(v, &result);
 	if (loop.active && (result.type != V_SCALAR || result.var.r64.umax > 1))
 		return verify_fail(v, "return 0 to go on, 1 to end the loop",
 				   "a callback returns something else than 0 or 1");

@@ -108,6 +108,7 @@ static int add_node(struct verifier *v)
 	struct vnode *node;
 	int err;
 
+	verify_sources_renew(v);
 	if (v->node_count == VERIFY_NODES_MAX || v->bytes > VERIFY_BYTES_MAX)
 		return fail_budget(v, "the program has too many different states");
 	node = calloc(1, sizeof(*node));
@@ -153,22 +154,25 @@ static bool worth_keeping(const struct verifier *v)
 static int visit_join(struct verifier *v)
 {
 	struct vjoin *join = &v->joins[v->pc];
+	struct vused used = {.live = v->live, .pc = v->pc, .sources = v->sources.all};
 	unsigned int i;
 
 	for (i = join->count; i-- > 0;) {
 		const struct vnode *seen = join->nodes[i];
 
+		used.read = seen->open ? NULL : seen->read.bits;
+		used.packet = seen->packet_used;
 		if (seen->open) {
-			if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, NULL, 0))
+			if (vstate_covers(&seen->state, &v->now, &used))
 				return verify_fail(
 					v, "make the loop count towards a constant bound",
 					"the program can come back here with nothing changed: "
 					"a loop without end");
 			continue;
 		}
-		if (vstate_covers(&seen->state, &v->now, v->needs, v->pc, seen->read.bits,
-				  seen->packet_used)) {
+		if (vstate_covers(&seen->state, &v->now, &used)) {
 			verify_stack_inherit(v, &seen->read);
+			verify_sources_inherit(v, &seen->state);
 			verify_packet_inherit(v, seen->packet_used);
 			end_path(v->parent, v->distance + seen->cost);
 			return 1;
@@ -260,6 +264,8 @@ static int walk_path(struct verifier *v)
 		if (++v->steps > VERIFY_STEPS_MAX)
 			return fail_budget(
 				v, "the paths through the program are too many or too long");
+		if (v->sources.no_memory)
+			return -ENOMEM;
 		if (v->joins[v->pc].here) {
 			err = visit_join(v);
 			if (err)
@@ -292,6 +298,9 @@ static int walk(struct verifier *v)
 		if (!err)
 			err = pop_branch(v);
 	} while (err > 0);
+	v->pc = v->count;
+	if (!err && verify_observer)
+		verify_observer(verify_observer_arg, v);
 	return err;
 }
 
@@ -352,7 +361,7 @@ static int find_structure(struct verifier *v)
 	v->joins[0].here = true;
 	err = check_functions(v, starts);
 	v->pc = 0;
-	if (!err && to_start) /* needs.c treats the program's own exit apart */
+	if (!err && to_start)
 		err = verify_fail(v, "use a loop", "the program calls itself");
 	free(starts);
 	return err;
@@ -371,31 +380,31 @@ static void finish(struct verifier *v)
 		free(node);
 	}
 	free(v->pending);
-	free(v->needs);
+	free(v->live);
+	verify_sources_finish(v);
 	free(v->function_of);
 	free(v->joins);
 }
 
-/* Functions first, then what matters where, then the walk. */
+/* Functions first, then which registers are read where, then the walk. */
 static int prove(struct verifier *v)
 {
 	uint32_t pc;
 	int err;
 
 	v->code->calls = malloc(v->count * sizeof(*v->code->calls));
-	v->needs = calloc(v->count, sizeof(*v->needs));
+	v->live = calloc(v->count, sizeof(*v->live));
 	v->function_of = calloc(v->count, sizeof(*v->function_of));
 	v->joins = calloc(v->count, sizeof(*v->joins));
-	if (!v->code->calls || !v->needs || !v->function_of || !v->joins)
+	if (!v->code->calls || !v->live || !v->function_of || !v->joins)
 		return -ENOMEM;
 	for (pc = 0; pc < v->count; pc++)
 		v->code->calls[pc] = (struct ebpf_call_note){CALL_NOT_SEEN, CALL_NOT_SEEN};
 	err = find_structure(v);
-	if (!err)
-		err = verify_needs(v);
-	if (!err)
-		err = walk(v);
-	return err;
+	if (err)
+		return err;
+	verify_live(v);
+	return walk(v);
 }
 
 static int prove_and_count(struct verifier *v)

@@ -61,13 +61,20 @@ struct vjoin {
 	struct vnode *nodes[VERIFY_NODES_AT];
 };
 
+struct vsources {
+	struct vsource *all;
+	uint32_t *stack; /* as many: room for verify_rely() */
+	uint32_t count, room;
+	bool no_memory;
+};
+
 struct verifier {
 	const struct ebpf_object *obj;
 	struct ebpf_code *code;
 	const struct ebpf_prog_type *type;
 	const struct ebpf_insn *insns;
 	uint32_t count;
-	struct vneed *needs;
+	struct vlive *live; /* per instruction */
 	uint32_t *function_of; /* first instruction of the function of each */
 	struct vjoin *joins;
 
@@ -83,12 +90,13 @@ struct verifier {
 	uint32_t pending_room;
 	struct vnode *nodes;
 	uint32_t node_count;
-	size_t bytes;
+	struct vsources sources;
+	size_t bytes; /* of kept states, waiting branches and sources */
 	uint32_t next_id;
 	uint64_t steps;
 };
 
-/* For tests: called before each instruction that is walked. */
+/* For tests: called before each instruction that is walked, and after the last with pc == count. */
 extern _Thread_local void (*verify_observer)(void *arg, const struct verifier *v);
 extern _Thread_local void *verify_observer_arg;
 
@@ -101,8 +109,19 @@ static inline struct vreg *vreg_at(struct verifier *v, unsigned int reg)
 __attribute__((format(printf, 3, 4))) int verify_fail(struct verifier *v, const char *cure,
 						      const char *format, ...);
 
-/* needs.c: fills v->needs. */
-int verify_needs(struct verifier *v);
+/* live.c: fills v->live. */
+void verify_live(struct verifier *v);
+
+/* vsource.c */
+uint32_t verify_source_join(struct verifier *v, uint32_t a, uint32_t b);
+/* Something is decided by a number from here. */
+void verify_rely(struct verifier *v, uint32_t source);
+void verify_rely_reg(struct verifier *v, const struct vreg *reg); /* if it is a number */
+/* The present state is going to be kept: each of its numbers gets a source of its own. */
+void verify_sources_renew(struct verifier *v);
+/* The proof of @seen stands for the present state's: it relies on the same numbers. */
+void verify_sources_inherit(struct verifier *v, const struct vstate *seen);
+void verify_sources_finish(struct verifier *v);
 
 /* -EACCES if a register was never written. */
 int verify_reads(struct verifier *v, unsigned int reg);
@@ -136,13 +155,11 @@ int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, 
 int verify_stack_clobber(struct verifier *v, const struct vreg *base, int64_t off, uint32_t size,
 			 bool certainly);
 
-/* Does a fixed place in the stack hold the same number always? For an access not checked yet. */
-bool verify_stack_known(const struct verifier *v, const struct vreg *base, struct ebpf_insn insn,
-			uint64_t *ret_number);
+/* What is known of the number at a fixed place in the stack. For an access not checked yet. */
+struct vreg verify_stack_known(struct verifier *v, const struct vreg *base, struct ebpf_insn insn);
 
-/* Are the @size bytes that a checked pointer to the stack leads to always the same number? */
-bool verify_stack_constant(const struct verifier *v, const struct vreg *base, uint32_t size,
-			   uint64_t *ret_number);
+/* What is known of the @size bytes that a checked pointer to the stack leads to, as a number. */
+struct vreg verify_stack_number(struct verifier *v, const struct vreg *base, uint32_t size);
 
 /* Everything that a path from a finished state reads will be read from here too. */
 void verify_stack_inherit(struct verifier *v, const struct vhalves *read);

@@ -2,7 +2,9 @@
 #include "bpf/verify_priv.h"
 
 struct lesson {
+	struct verifier *v;
 	uint32_t id;
+	uint32_t source;
 	struct scalar value;
 };
 
@@ -10,18 +12,28 @@ static void learn_number(struct vreg *reg, void *arg)
 {
 	const struct lesson *lesson = arg;
 
-	if (reg->type == V_SCALAR && reg->id == lesson->id)
-		reg->var = lesson->value;
+	if (reg->type != V_SCALAR || reg->id != lesson->id)
+		return;
+	reg->var = lesson->value;
+	reg->source = verify_source_join(lesson->v, reg->source, lesson->source);
 }
 
-static void set_number(struct vstate *state, unsigned int index, const struct scalar *value)
+/* Learnt by a comparison with a number from @other. */
+static void set_number(struct verifier *v, struct vstate *state, unsigned int index,
+		       const struct scalar *value, uint32_t other)
 {
 	struct vreg *reg = &vstate_top(state)->regs[index];
-	struct lesson lesson = {reg->id, *value};
+	struct lesson lesson = {v, reg->id, 0, *value};
 
-	reg->var = *value;
-	if (reg->id)
+	if (scalar_equal(&reg->var, value))
+		return;
+	lesson.source = verify_source_join(v, reg->source, other);
+	if (reg->id) {
 		vstate_each(state, learn_number, &lesson);
+	} else {
+		reg->var = *value;
+		reg->source = lesson.source;
+	}
 }
 
 /* The operands of a comparison of numbers, narrowed for one way. */
@@ -41,12 +53,17 @@ static bool narrow(struct vstate *state, struct ebpf_insn insn, bool taken,
 	return scalar_assume(insn, taken, &ret_operands->a, &ret_operands->b);
 }
 
-static void set_operands(struct vstate *state, struct ebpf_insn insn,
+static void set_operands(struct verifier *v, struct vstate *state, struct ebpf_insn insn,
 			 const struct operands *operands)
 {
-	set_number(state, insn.dst, &operands->a);
+	const struct vreg *regs = vstate_top(state)->regs;
+	uint32_t a = regs[insn.dst].source, b = 0;
+
 	if ((insn.code & EBPF_X) && insn.src != insn.dst)
-		set_number(state, insn.src, &operands->b);
+		b = regs[insn.src].source;
+	set_number(v, state, insn.dst, &operands->a, b);
+	if ((insn.code & EBPF_X) && insn.src != insn.dst)
+		set_number(v, state, insn.src, &operands->b, a);
 }
 
 struct null_lesson {
@@ -181,10 +198,15 @@ static int fork_numbers(struct verifier *v, struct ebpf_insn insn, uint32_t targ
 	struct vstate taken;
 	int err = 0;
 
+	if (!may_jump || !may_fall) {
+		verify_rely_reg(v, vreg_at(v, insn.dst));
+		if (insn.code & EBPF_X)
+			verify_rely_reg(v, vreg_at(v, insn.src));
+	}
 	if (!may_jump && !may_fall)
 		return 1;
 	if (!may_fall) {
-		set_operands(&v->now, insn, &if_taken);
+		set_operands(v, &v->now, insn, &if_taken);
 		v->pc = target;
 		return 0;
 	}
@@ -192,10 +214,10 @@ static int fork_numbers(struct verifier *v, struct ebpf_insn insn, uint32_t targ
 		err = vstate_copy(&taken, &v->now, true);
 		if (err)
 			return err;
-		set_operands(&taken, insn, &if_taken);
+		set_operands(v, &taken, insn, &if_taken);
 		err = verify_push(v, &taken, target);
 	}
-	set_operands(&v->now, insn, &if_not);
+	set_operands(v, &v->now, insn, &if_not);
 	v->pc++;
 	return err;
 }
@@ -219,6 +241,7 @@ static int verify_pointer_jump(struct verifier *v, struct ebpf_insn insn, const 
 	bool with_null = b->type == V_SCALAR && scalar_is_const(&b->var) && !b->var.bits.value;
 
 	if (EBPF_CLASS(insn.code) == EBPF_JMP && equality && with_null) {
+		verify_rely_reg(v, b);
 		if (vreg_may_be_null(a))
 			return fork_null(v, insn, target);
 		if (vreg_is_pointer(a)) { /* no other pointer is ever null */

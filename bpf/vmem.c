@@ -267,7 +267,6 @@ int verify_atomic(struct verifier *v, struct ebpf_insn insn)
 	struct vreg base = *vreg_at(v, insn.dst);
 	struct vreg fetched = vreg_scalar(scalar_sized(ebpf_size_bytes(insn.code)));
 	bool compares = insn.imm == EBPF_CMPXCHG;
-	uint64_t known;
 	int err = verify_reads(v, insn.src);
 
 	if (!err && compares)
@@ -276,8 +275,8 @@ int verify_atomic(struct verifier *v, struct ebpf_insn insn)
 		return err;
 	if (vreg_is_pointer(vreg_at(v, insn.src)) || (compares && vreg_is_pointer(vreg_at(v, 0))))
 		return verify_fail(v, "use numbers", "a pointer in an atomic operation would leak");
-	if (base.type == V_STACK && verify_stack_known(v, &base, insn, &known))
-		fetched = vreg_scalar(scalar_const(known));
+	if (base.type == V_STACK)
+		fetched = verify_stack_known(v, &base, insn);
 	err = atomic_area(v, &base, insn);
 	if (err)
 		return err;

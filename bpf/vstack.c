@@ -108,6 +108,7 @@ static void slot_to_bytes(struct vslot *slot)
 		return;
 	slot->init = slot->reg.type == V_SCALAR ? 0xff : 0;
 	slot->zero = is_zero(&slot->reg) ? 0xff : 0;
+	slot->zero_source = slot->zero ? slot->reg.source : 0;
 }
 
 /* A number of four bytes at an aligned place is remembered, beside its bytes. */
@@ -152,7 +153,12 @@ int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_
 		slot = slot_for(frame, position);
 		slot_to_bytes(slot);
 		slot->init |= bit;
-		slot->zero = is_zero(value) ? slot->zero | bit : slot->zero & (uint8_t)~bit;
+		slot->zero &= (uint8_t)~bit;
+		if (is_zero(value)) {
+			slot->zero |= bit;
+			slot->zero_source =
+				verify_source_join(v, slot->zero_source, value->source);
+		}
 	}
 	if (size == 4 && span.first % 4 == 0)
 		spill_half(slot_for(frame, span.first), span.first, value);
@@ -221,9 +227,11 @@ int verify_stack_read(struct verifier *v, const struct vreg *base, int64_t off, 
 	return 0;
 }
 
-static bool all_zero(const struct vframe *frame, const struct span *span)
+/* Are all bytes known to be 0? Then from @ret_source. */
+static bool all_zero(struct verifier *v, const struct vframe *frame, const struct span *span,
+		     uint32_t *ret_source)
 {
-	uint32_t position;
+	uint32_t position, source = 0;
 
 	for (position = span->first; position <= span->last; position++) {
 		const struct vslot *slot = &frame->slots[slot_index(position)];
@@ -231,43 +239,47 @@ static bool all_zero(const struct vframe *frame, const struct span *span)
 		if (slot->spilled == SPILL_WHOLE ? !is_zero(&slot->reg) :
 						   !(slot->zero >> (position % 8) & 1))
 			return false;
+		source = verify_source_join(
+			v, source,
+			slot->spilled == SPILL_WHOLE ? slot->reg.source : slot->zero_source);
 	}
+	*ret_source = source;
 	return true;
 }
 
 /* What is known of the number that a load finds in one slot. */
-static struct scalar slot_number(const struct vframe *frame, const struct vslot *slot,
-				 const struct span *span, uint32_t size)
+static struct vreg slot_number(struct verifier *v, const struct vframe *frame,
+			       const struct vslot *slot, const struct span *span, uint32_t size)
 {
 	bool low = span->first % 8 == 0, high = span->first % 8 == 4;
+	struct vreg number = vreg_scalar(scalar_sized(size));
 
 	if (!slot || !span->fixed)
-		return scalar_sized(size);
-	if (slot->spilled == SPILL_WHOLE && low)
-		return scalar_truncate(&slot->reg.var, size * 8);
-	if (size <= 4 &&
-	    ((slot->spilled == SPILL_LOW && low) || (slot->spilled == SPILL_HIGH && high)))
-		return scalar_truncate(&slot->reg.var, size * 8);
-	return all_zero(frame, span) ? scalar_const(0) : scalar_sized(size);
+		return number;
+	if (slot->reg.type == V_SCALAR &&
+	    ((slot->spilled == SPILL_WHOLE && low) ||
+	     (size <= 4 && ((slot->spilled == SPILL_LOW && low) ||
+			    (slot->spilled == SPILL_HIGH && high))))) {
+		number.var = scalar_truncate(&slot->reg.var, size * 8);
+		number.source = slot->reg.source;
+	} else if (all_zero(v, frame, span, &number.source)) {
+		number.var = scalar_const(0);
+	}
+	return number;
 }
 
-bool verify_stack_constant(const struct verifier *v, const struct vreg *base, uint32_t size,
-			   uint64_t *ret_number)
+struct vreg verify_stack_number(struct verifier *v, const struct vreg *base, uint32_t size)
 {
 	const struct vframe *frame = v->now.frames[base->frame];
 	int64_t low = base->off + base->var.r64.smin + EBPF_STACK_SIZE;
 	struct span span = {(uint32_t)low, (uint32_t)low + size - 1, scalar_is_const(&base->var)};
-	struct scalar value;
 
 	if (!span.fixed || slot_index(span.first) >= frame->slot_count)
-		return false;
-	value = slot_number(frame, &frame->slots[slot_index(span.first)], &span, size);
-	*ret_number = value.bits.value;
-	return scalar_is_const(&value);
+		return vreg_scalar(scalar_sized(size));
+	return slot_number(v, frame, &frame->slots[slot_index(span.first)], &span, size);
 }
 
-bool verify_stack_known(const struct verifier *v, const struct vreg *base, struct ebpf_insn insn,
-			uint64_t *ret_number)
+struct vreg verify_stack_known(struct verifier *v, const struct vreg *base, struct ebpf_insn insn)
 {
 	struct vreg at = *base;
 	int64_t low = (int64_t)base->off + insn.off;
@@ -275,9 +287,9 @@ bool verify_stack_known(const struct verifier *v, const struct vreg *base, struc
 
 	if (!scalar_is_const(&base->var) || base->var.bits.value || low < -EBPF_STACK_SIZE ||
 	    low + (int64_t)size > 0)
-		return false;
+		return vreg_scalar(scalar_sized(size));
 	at.off = (int32_t)low;
-	return verify_stack_constant(v, &at, size, ret_number);
+	return verify_stack_number(v, &at, size);
 }
 
 /* Does a load take a slot's register as it is? */
@@ -304,7 +316,7 @@ int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_i
 	struct vframe *frame = v->now.frames[base->frame];
 	struct vreg *dst = vreg_at(v, insn.dst);
 	uint32_t size = ebpf_size_bytes(insn.code);
-	struct scalar value;
+	struct vreg value;
 	struct vslot *slot = NULL;
 	struct span span = {0};
 	int err = span_of(v, base, insn.off, size, &span);
@@ -323,9 +335,9 @@ int verify_stack_load(struct verifier *v, const struct vreg *base, struct ebpf_i
 	err = verify_stack_read(v, base, insn.off, size);
 	if (err)
 		return err;
-	value = slot_number(frame, slot, &span, size);
+	value = slot_number(v, frame, slot, &span, size);
 	if (EBPF_MODE(insn.code) == EBPF_MEMSX)
-		value = scalar_sign_extend(&value, size * 8);
-	*dst = vreg_scalar(value);
+		value.var = scalar_sign_extend(&value.var, size * 8);
+	*dst = value;
 	return 0;
 }

@@ -16,8 +16,8 @@
  * same present one: what was proved for any two numbers holds for two equal ones.
  */
 struct id_map {
+	const struct vused *used;
 	uint32_t count;
-	uint32_t packet_used;
 	struct {
 		uint32_t seen;
 		uint64_t now;
@@ -164,9 +164,16 @@ static bool links_match(const struct vreg *seen, const struct vreg *now, struct 
 	return ids_match(ids, seen->id, ID_SINGLE | ids->count);
 }
 
+static bool is_relied(const struct id_map *ids, uint32_t source)
+{
+	return source && ids->used->sources[source].relied;
+}
+
 static bool scalars_match(const struct vreg *seen, const struct vreg *now, struct id_map *ids,
 			  bool exactly)
 {
+	if (!exactly && !is_relied(ids, seen->source))
+		return true;
 	if (!links_match(seen, now, ids))
 		return false;
 	return exactly ? scalar_equal(&seen->var, &now->var) : scalar_within(&seen->var, &now->var);
@@ -181,8 +188,8 @@ static bool packets_match(const struct vreg *seen, const struct vreg *now, struc
 {
 	uint32_t range = seen->range;
 
-	if (seen->type == V_PKT && !seen->id && range > ids->packet_used)
-		range = ids->packet_used; /* the rest is not relied on */
+	if (seen->type == V_PKT && !seen->id && range > ids->used->packet)
+		range = ids->used->packet; /* the rest is not relied on */
 	if (exactly ? seen->range != now->range : range > now->range)
 		return false;
 	return seen->id ? ids_match(ids, seen->id, now->id) : now->id == 0;
@@ -225,30 +232,45 @@ static bool reg_covers(const struct vreg *seen, const struct vreg *now, struct i
 	}
 }
 
-static bool slot_covers(const struct vslot *seen, const struct vslot *now, struct id_map *ids,
-			bool exactly)
+/* A slot as bytes: an intact number counts as eight written ones, a pointer as none. */
+static void slot_bytes(const struct vslot *slot, uint8_t *ret_init, uint8_t *ret_zero)
 {
-	uint8_t init = now->init, zero = now->zero;
+	bool number = slot->reg.type == V_SCALAR;
 
-	if (seen->spilled == SPILL_WHOLE)
-		return now->spilled == SPILL_WHOLE &&
-		       reg_covers(&seen->reg, &now->reg, ids, exactly);
-	if (exactly && seen->spilled != now->spilled)
-		return false;
-	if (seen->spilled &&
-	    (now->spilled != seen->spilled || !reg_covers(&seen->reg, &now->reg, ids, exactly)))
-		return false;
-	if (now->spilled == SPILL_WHOLE) {
-		/* an intact number counts as eight written bytes, a pointer as none */
-		bool number = now->reg.type == V_SCALAR;
+	*ret_init = slot->init;
+	*ret_zero = slot->zero;
+	if (slot->spilled != SPILL_WHOLE)
+		return;
+	*ret_init = number ? 0xff : 0;
+	*ret_zero = number && scalar_is_const(&slot->reg.var) && !slot->reg.var.bits.value ? 0xff :
+											     0;
+}
 
-		init = number ? 0xff : 0;
-		zero = number && scalar_is_const(&now->reg.var) && !now->reg.var.bits.value ? 0xff :
-											      0;
-	}
-	if (exactly)
-		return seen->init == init && seen->zero == zero;
-	return !(seen->init & ~init) && !(seen->zero & ~zero);
+static bool slot_equals(const struct vslot *seen, const struct vslot *now, struct id_map *ids)
+{
+	if (seen->spilled != now->spilled)
+		return false;
+	if (seen->spilled && !reg_covers(&seen->reg, &now->reg, ids, true))
+		return false;
+	return seen->spilled == SPILL_WHOLE || (seen->init == now->init && seen->zero == now->zero);
+}
+
+static bool slot_covers(const struct vslot *seen, const struct vslot *now, struct id_map *ids)
+{
+	bool register_used = seen->spilled && (seen->reg.type != V_SCALAR ||
+					       is_relied(ids, seen->reg.source));
+	uint8_t init, zero, seen_init, seen_zero;
+
+	if (register_used &&
+	    (now->spilled != seen->spilled || !reg_covers(&seen->reg, &now->reg, ids, false)))
+		return false;
+	if (register_used && seen->spilled == SPILL_WHOLE)
+		return true;
+	slot_bytes(seen, &seen_init, &seen_zero);
+	slot_bytes(now, &init, &zero);
+	if (seen->spilled == SPILL_WHOLE || !is_relied(ids, seen->zero_source))
+		seen_zero = 0;
+	return !(seen_init & ~init) && !(seen_zero & ~zero);
 }
 
 static const struct vslot nothing;
@@ -262,30 +284,26 @@ static bool stack_covers(const struct vframe *seen, const struct vframe *now, co
 	if (!read && now->slot_count > count)
 		count = now->slot_count;
 	for (i = 0; i < count; i++) {
+		const struct vslot *a = i < seen->slot_count ? &seen->slots[i] : &nothing;
+		const struct vslot *b = i < now->slot_count ? &now->slots[i] : &nothing;
+
 		/* slot i holds the halves 2i (upper) and 2i + 1 */
 		if (read && !(read[i / 32] >> (i % 32 * 2) & 3))
 			continue;
-		if (!slot_covers(i < seen->slot_count ? &seen->slots[i] : &nothing,
-				 i < now->slot_count ? &now->slots[i] : &nothing, ids, !read))
+		if (read ? !slot_covers(a, b, ids) : !slot_equals(a, b, ids))
 			return false;
 	}
 	return true;
 }
 
 static bool frame_covers(const struct vframe *seen, const struct vframe *now, uint16_t live,
-			 uint16_t exact, const uint64_t *read, struct id_map *ids)
+			 const uint64_t *read, struct id_map *ids)
 {
 	uint32_t i;
 
-	for (i = 0; i < EBPF_REGS; i++) {
-		if (!(live >> i & 1))
-			continue;
-		if (!(exact >> i & 1) && seen->regs[i].type == V_SCALAR &&
-		    now->regs[i].type == V_SCALAR)
-			continue;
-		if (!reg_covers(&seen->regs[i], &now->regs[i], ids, !read))
+	for (i = 0; i < EBPF_REGS; i++)
+		if ((live >> i & 1) && !reg_covers(&seen->regs[i], &now->regs[i], ids, !read))
 			return false;
-	}
 	return stack_covers(seen, now, read, ids);
 }
 
@@ -310,8 +328,7 @@ static bool holdings_match(const struct vstate *seen, const struct vstate *now, 
 	return true;
 }
 
-bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
-		   uint32_t pc, const uint64_t (*read)[2], uint32_t packet_used)
+bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vused *used)
 {
 	const uint16_t kept = 0x7c0; /* r6..r10: what a caller finds again after a call */
 	struct id_map ids;
@@ -320,21 +337,23 @@ bool vstate_covers(const struct vstate *seen, const struct vstate *now, const st
 	if (seen->depth != now->depth)
 		return false;
 	ids.count = 0;
-	ids.packet_used = packet_used;
+	ids.used = used;
 	if (!holdings_match(seen, now, &ids))
 		return false;
 	for (i = 0; i <= now->depth; i++) {
 		bool top = i == now->depth;
+		uint16_t live;
 
 		/* return_pc of frame i + 1 is where frame i goes on */
-		at = top ? pc : now->frames[i + 1]->return_pc;
+		at = top ? used->pc : now->frames[i + 1]->return_pc;
 		if (!top && seen->frames[i + 1]->return_pc != at)
 			return false;
+		live = used->read ? used->live[at].read : used->live[at].matters;
 		if (!loops_match(&seen->frames[i]->loop, &now->frames[i]->loop))
 			return false;
 		if (!frame_covers(seen->frames[i], now->frames[i],
-				  top ? needs[at].live : needs[at].live & kept, needs[at].exact,
-				  read ? read[i] : NULL, &ids))
+				  top ? live : live & kept, used->read ? used->read[i] : NULL,
+				  &ids))
 			return false;
 	}
 	return true;

@@ -46,12 +46,21 @@ struct vreg {
 	 */
 	uint32_t id;
 	int32_t off;
-	/*
-	 * V_PKT, V_META: bytes behind base + var that are known to be there; V_RECORD: its size;
-	 * V_OBJECT: the reference with whose release it dies, or 0.
-	 */
-	uint32_t range;
+	union {
+		/*
+		 * V_PKT, V_META: bytes behind base + var that are known to be there; V_RECORD: its
+		 * size; V_OBJECT: the reference with whose release it dies, or 0.
+		 */
+		uint32_t range;
+		uint32_t source; /* V_SCALAR: what it was made from, or 0 */
+	};
 	struct scalar var;
+};
+
+/* Where a number came from, by index; see vsource.c. */
+struct vsource {
+	uint32_t from[2];
+	bool relied; /* something was decided by it */
 };
 
 /* What of a slot the register in it describes. */
@@ -66,6 +75,7 @@ struct vslot {
 	uint8_t spilled; /* enum vspill */
 	uint8_t init;    /* bit per byte: written */
 	uint8_t zero;    /* bit per byte: known to be 0 */
+	uint32_t zero_source;
 	struct vreg reg;
 };
 
@@ -157,20 +167,23 @@ void vstate_release(struct vstate *state, uint32_t ref);
 /* Calls @visit for every register and spilled register of every function. */
 void vstate_each(struct vstate *state, void (*visit)(struct vreg *reg, void *arg), void *arg);
 
-/* Which registers matter at an instruction: bit i is register i. */
-struct vneed {
-	uint16_t live;    /* may be read */
-	uint16_t exact;   /* its value can decide what is safe or where control goes */
-	uint16_t pointer; /* may be a pointer here */
-	uint16_t stack;   /* may point to the stack here */
+/* Registers at an instruction: bit i is register i. */
+struct vlive {
+	uint16_t read;    /* may be read from here on */
+	uint16_t matters; /* and not only to compute others that are not */
+};
+
+/* What a proof that began at a state needed of it. */
+struct vused {
+	const struct vlive *live; /* per instruction */
+	uint32_t pc;
+	const struct vsource *sources;
+	const uint64_t (*read)[2]; /* half slots of each function's stack that were read */
+	uint32_t packet;           /* bytes of it that were accessed, known when it began */
 };
 
 /*
  * Is everything that @seen allows at least what @now allows, so that a proof for @seen holds for
- * @now?
- * @read: half slots of each function's stack that are read later; @packet_used: bytes of the packet
- * that are accessed later on the strength of what is known now. NULL: are the two the same in all
- * that may matter?
+ * @now? used->read NULL: are the two the same in all that may matter?
  */
-bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vneed *needs,
-		   uint32_t pc, const uint64_t (*read)[2], uint32_t packet_used);
+bool vstate_covers(const struct vstate *seen, const struct vstate *now, const struct vused *used);

@@ -50,8 +50,6 @@ static __always_inline void *packet_end(const struct leat_pkt_ctx *ctx)
  * masked(value, mask): value & mask, even where the compiler knows that it changes nothing.
  * opaque(pointer): the pointer, which the compiler keeps in one register from here on, so that what
  *	a comparison says about it is known where it is used.
- * blurred(number): the number, about which the verifier forgets what it knows: paths that
- *	differ only in such numbers look alike behind it, and are walked once.
  */
 #ifdef __bpf__
 #define masked(value, mask)                                                                        \
@@ -69,13 +67,6 @@ static __always_inline void *packet_end(const struct leat_pkt_ctx *ctx)
 #else
 #define masked(value, mask) ((value) & (mask))
 #define opaque(pointer) (pointer)
-#endif
-
-#if defined(__bpf__) && !defined(LEAT_KERNEL)
-__u64 nothing; /* always 0, which neither the verifier nor the compiler knows */
-#define blurred(number) ((number) ^ nothing)
-#else
-#define blurred(number) (number)
 #endif
 
 /* Bytes in pieces as large as they are, wherever they lie: in the order of this machine's bytes. */

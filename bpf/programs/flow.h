@@ -168,22 +168,8 @@ static __always_inline int flow_ipv6(struct flow *flow, const struct ipv6 *ip, v
 			  sizeof(*ip) + bpf_ntohs(ip->len) - offset, outgoing);
 }
 
-/* What was read differs from path to path in constants that matter to nobody later. */
-static __always_inline void flow_settle(struct flow *flow)
-{
-	flow->remote.halves[0] = blurred(flow->remote.halves[0]);
-	flow->remote.halves[1] = blurred(flow->remote.halves[1]);
-	flow->local.halves[0] = blurred(flow->local.halves[0]);
-	flow->local.halves[1] = blurred(flow->local.halves[1]);
-	flow->local_port = (__u32)blurred(flow->local_port);
-	flow->remote_port = (__u32)blurred(flow->remote_port);
-	flow->port = (__u32)blurred(flow->port);
-	flow->proto = (__u32)blurred(flow->proto);
-	flow->type = (__u32)blurred(flow->type);
-	flow->tcp_flags = (__u32)blurred(flow->tcp_flags);
-}
-
-static __always_inline int flow_find(struct flow *flow, const struct leat_pkt_ctx *ctx,
+/* Fills *flow (all zero before) and says what it is: enum flow_kind. */
+static __always_inline int flow_read(struct flow *flow, const struct leat_pkt_ctx *ctx,
 				     int outgoing)
 {
 	__be16 type = 0;
@@ -196,14 +182,4 @@ static __always_inline int flow_find(struct flow *flow, const struct leat_pkt_ct
 	if (type == bpf_htons(ETH_IPV4))
 		return flow_ipv4(flow, network, packet_end(ctx), outgoing);
 	return flow_ipv6(flow, network, packet_end(ctx), outgoing);
-}
-
-/* Fills *flow (all zero before) and says what it is: enum flow_kind. */
-static __always_inline int flow_read(struct flow *flow, const struct leat_pkt_ctx *ctx,
-				     int outgoing)
-{
-	int kind = flow_find(flow, ctx, outgoing);
-
-	flow_settle(flow);
-	return (int)blurred((__u32)kind);
 }

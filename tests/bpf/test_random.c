@@ -32,6 +32,7 @@ struct belief {
 	struct {
 		uint32_t depth;
 		struct vreg regs[EBPF_REGS];
+		uint16_t relied; /* bit per register: a number by which something is decided */
 	} states[STATES_MAX];
 };
 
@@ -41,30 +42,52 @@ struct run {
 	struct ebpf_code *code;
 	uint64_t executions, inputs;
 	struct belief *beliefs;
-	struct vneed *needs; /* of the program, copied while it was verified */
 	char wrong[256];
 };
+
+/* The proof is complete: now it is known which numbers it relied on. */
+static void conclude(struct run *run, const struct verifier *v)
+{
+	uint32_t pc, i, j;
+
+	for (pc = 0; pc < v->count; pc++) {
+		struct belief *belief = &run->beliefs[pc];
+
+		for (i = 0; i < belief->count && i < STATES_MAX; i++)
+			for (j = 0; j < EBPF_REGS; j++) {
+				const struct vreg *reg = &belief->states[i].regs[j];
+
+				if (reg->type != V_SCALAR || !(v->live[pc].read >> j & 1))
+					continue;
+				if (!reg->source || v->sources.all[reg->source].relied)
+					belief->states[i].relied |= (uint16_t)(1u << j);
+			}
+	}
+}
 
 static void believe(void *arg, const struct verifier *v)
 {
 	struct run *run = arg;
 	struct belief *belief = &run->beliefs[v->pc];
 
+	if (v->pc == v->count) {
+		conclude(run, v);
+		return;
+	}
 	if (belief->count < STATES_MAX) {
 		belief->states[belief->count].depth = v->now.depth;
+		belief->states[belief->count].relied = 0;
 		memcpy(belief->states[belief->count].regs, v->now.frames[v->now.depth]->regs,
 		       sizeof(belief->states[0].regs));
 	}
 	belief->count++;
-	run->needs[v->pc] = v->needs[v->pc];
 }
 
-/* Some remembered state must hold every number that matters. */
+/* Some remembered state must hold every number that the proof relies on from there on. */
 static void watch(void *arg, uint32_t pc, uint32_t depth, const uint64_t *regs, uint16_t numbers)
 {
 	struct run *run = arg;
 	const struct belief *belief = &run->beliefs[pc];
-	uint16_t exact = run->needs[pc].exact & run->needs[pc].live & numbers;
 	uint32_t i, j;
 
 	if (belief->count > STATES_MAX || run->wrong[0])
@@ -73,15 +96,9 @@ static void watch(void *arg, uint32_t pc, uint32_t depth, const uint64_t *regs, 
 		for (j = 0; j < EBPF_REGS; j++) {
 			const struct vreg *reg = &belief->states[i].regs[j];
 
-			if (!(exact >> j & 1))
+			if (!(belief->states[i].relied >> j & 1))
 				continue;
-			/* not written in this state, and so never read after it */
-			if (reg->type == V_NONE)
-				continue;
-			/* a lookup's null is a number already */
-			if (vreg_may_be_null(reg) && regs[j] == 0)
-				continue;
-			if (reg->type != V_SCALAR || !scalar_contains(&reg->var, regs[j]))
+			if (!(numbers >> j & 1) || !scalar_contains(&reg->var, regs[j]))
 				break;
 		}
 		if (j == EBPF_REGS && belief->states[i].depth == depth)
@@ -165,7 +182,6 @@ static void test_programs(void **state)
 	run.inputs = setting("LEAT_BPF_INPUTS", 6);
 	engines_init(&run.engines, run.obj);
 	run.beliefs = calloc(GENERATE_MAX, sizeof(*run.beliefs));
-	run.needs = calloc(GENERATE_MAX, sizeof(*run.needs));
 	print_message("seed %llu\n", (unsigned long long)seed);
 	for (i = 0; i < programs && run.executions < enough; i++) {
 		/* scattered, so that neighbouring seeds are unlike */
@@ -189,7 +205,6 @@ static void test_programs(void **state)
 	assert_true(i < 1000 || accepted * 20 > i);
 	engines_finish(&run.engines);
 	free(run.beliefs);
-	free(run.needs);
 	ebpf_object_unref(run.obj);
 }
 
