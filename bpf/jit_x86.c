@@ -11,6 +11,8 @@
  *at once. Only verified programs come here.
  */
 #include "bpf/jit.h"
+#include "bpf/flow.h"
+#include "bpf/idle.h"
 #include "bpf/x86_emit.h"
 
 #include <errno.h>
@@ -26,12 +28,14 @@ struct jit {
 	const struct ebpf_code *code;
 	uint32_t *offsets; /* of each instruction in the previous layout, and of the end */
 	uint32_t *function_of;
-	uint8_t *saves;  /* per function: which of r6..r9 it uses */
+	bool *idle;     /* per instruction: needs no code */
+	uint8_t *saves; /* per function: which of r6..r9 it uses, and SAVES_FRAME */
 	bool long_jumps; /* layouts did not settle: use the long form everywhere */
 };
 
 static const enum x86_reg places[EBPF_REGS] = {RAX, RDI, RSI, RDX, RCX, R8,
 					       RBX, R13, R14, R15, RBP};
+#define SAVES_FRAME 0x10 /* it uses its stack */
 static const enum x86_reg saved[] = {RBX, R13, R14, R15}; /* r6..r9 */
 
 static bool is_wide(struct ebpf_insn insn)
@@ -41,34 +45,41 @@ static bool is_wide(struct ebpf_insn insn)
 	return class == EBPF_ALU64 || class == EBPF_JMP;
 }
 
-/* Frames: saved registers, then the 512 bytes below rbp, with rsp at a multiple of 16. */
+/* Bytes below the saved registers that keep rsp at a multiple of 16. */
+static int32_t frame_bytes(const struct jit *j, uint32_t function)
+{
+	/* the return address, rbp, in the program itself r12, some of r6..r9 */
+	unsigned int pushed = 2 + (function == 0) + (unsigned int)__builtin_popcount(
+							    j->saves[function] & 15u);
+
+	return (j->saves[function] & SAVES_FRAME ? EBPF_STACK_SIZE : 0) + (pushed % 2 ? 8 : 0);
+}
+
+/* Frames: saved registers, then the 512 bytes below rbp, if they are used. */
 static void emit_prologue(struct jit *j, uint32_t pc)
 {
-	unsigned int i, pushed = 1;
-	bool main = pc == 0;
+	unsigned int i;
 
 	x86_push(&j->out, RBP);
 	for (i = 0; i < 4; i++)
-		if (j->saves[pc] >> i & 1) {
+		if (j->saves[pc] >> i & 1)
 			x86_push(&j->out, saved[i]);
-			pushed++;
-		}
-	if (main) {
+	if (pc == 0) {
 		x86_push(&j->out, R12);
-		pushed++;
 		x86_mov(&j->out, true, R12, RSI);
 		x86_mov(&j->out, true, RSI, RDX);
 	}
 	x86_mov(&j->out, true, RBP, RSP);
-	/* the return address and the pushes: an even number keeps rsp at a multiple of 16 */
-	x86_alu_imm(&j->out, true, X86_SUB, RSP, EBPF_STACK_SIZE + (pushed % 2 ? 0 : 8));
+	if (frame_bytes(j, pc))
+		x86_alu_imm(&j->out, true, X86_SUB, RSP, frame_bytes(j, pc));
 }
 
 static void emit_epilogue(struct jit *j, uint32_t function)
 {
 	int i;
 
-	x86_mov(&j->out, true, RSP, RBP);
+	if (frame_bytes(j, function))
+		x86_mov(&j->out, true, RSP, RBP);
 	if (function == 0)
 		x86_pop(&j->out, R12);
 	for (i = 3; i >= 0; i--)
@@ -578,12 +589,13 @@ static void emit_call(struct jit *j, struct ebpf_insn insn, uint32_t pc)
 		emit_loop(j);
 		return;
 	}
+	if (ebpf_lookup_is_known(j->obj, j->code, pc)) {
+		emit_known_lookup(j, (uint32_t)note->map, (uint32_t)note->key);
+		return;
+	}
 	if (insn.imm == BPF_FUNC_map_lookup_elem && note->map >= 0 &&
 	    j->obj->maps[note->map].type == BPF_MAP_TYPE_ARRAY) {
-		if (note->key >= 0 && note->key < j->obj->maps[note->map].max_entries)
-			emit_known_lookup(j, (uint32_t)note->map, (uint32_t)note->key);
-		else
-			emit_array_lookup(j, (uint32_t)note->map);
+		emit_array_lookup(j, (uint32_t)note->map);
 		return;
 	}
 	if (insn.imm <= 0 || insn.imm >= EBPF_HELPERS || !ebpf_helpers[insn.imm].fn) {
@@ -644,12 +656,13 @@ static bool layout(struct jit *j)
 			continue;
 		if (j->function_of[pc] == pc)
 			emit_prologue(j, pc);
-		emit_insn(j, pc);
+		if (!j->idle[pc])
+			emit_insn(j, pc);
 	}
 	return moved;
 }
 
-/* Where functions begin, which of r6..r9 each uses. */
+/* Where functions begin, which of r6..r9 each uses, and whether it uses its stack. */
 static void survey(struct jit *j)
 {
 	uint32_t pc, function = 0;
@@ -667,10 +680,74 @@ static void survey(struct jit *j)
 		if (j->function_of[pc])
 			function = pc;
 		j->function_of[pc] = function;
+		if (j->idle[pc])
+			continue;
 		for (i = 0; i < 4; i++)
 			if (insn.dst == 6 + i || insn.src == 6 + i)
 				j->saves[function] |= (uint8_t)(1u << i);
+		if (ebpf_insn_reads(insn) >> EBPF_REG_FP & 1)
+			j->saves[function] |= SAVES_FRAME;
 	}
+}
+
+/* Offsets that hold for a last layout. */
+static void settle(struct jit *j)
+{
+	int i;
+
+	/* a jump that could be short with the last offsets may be long with these */
+	for (i = 0; layout(j); i++)
+		j->long_jumps = i >= LAYOUTS_MAX;
+}
+
+static void jit_finish(struct jit *j)
+{
+	free(j->offsets);
+	free(j->function_of);
+	free(j->idle);
+	free(j->saves);
+}
+
+static int jit_init(struct jit *j, const struct ebpf_object *obj, const struct ebpf_code *code)
+{
+	*j = (struct jit){.obj = obj, .code = code};
+	j->offsets = calloc(code->count + 1, sizeof(*j->offsets));
+	j->function_of = calloc(code->count, sizeof(*j->function_of));
+	j->idle = calloc(code->count, sizeof(*j->idle));
+	j->saves = calloc(code->count, sizeof(*j->saves));
+	if (j->offsets && j->function_of && j->idle && j->saves &&
+	    ebpf_idle_find(obj, code, j->idle)) {
+		survey(j);
+		settle(j);
+		return 0;
+	}
+	jit_finish(j);
+	return -ENOMEM;
+}
+
+/* The last layout, to where the code will be. */
+static int write_code(struct jit *j, uint8_t *bytes, size_t size)
+{
+	j->out.bytes = bytes;
+	j->out.room = size;
+	return layout(j) || j->out.len != size ? -EFAULT : 0;
+}
+
+int ebpf_jit_write(const struct ebpf_object *obj, const struct ebpf_code *code, uint8_t *bytes,
+		   size_t room, size_t *ret_size)
+{
+	struct jit j;
+	size_t size;
+	int err = jit_init(&j, obj, code);
+
+	if (err)
+		return err;
+	size = j.out.len;
+	err = size <= room ? write_code(&j, bytes, size) : -ENOSPC;
+	jit_finish(&j);
+	if (!err)
+		*ret_size = size;
+	return err;
 }
 
 static int make_executable(struct jit *j, struct ebpf_code *code)
@@ -681,9 +758,7 @@ static int make_executable(struct jit *j, struct ebpf_code *code)
 
 	if (page == MAP_FAILED)
 		return -ENOMEM;
-	j->out.bytes = page;
-	j->out.room = size;
-	if (layout(j) || j->out.len != size || mprotect(page, size, PROT_READ | PROT_EXEC)) {
+	if (write_code(j, page, size) || mprotect(page, size, PROT_READ | PROT_EXEC)) {
 		munmap(page, size);
 		return -EFAULT;
 	}
@@ -694,24 +769,13 @@ static int make_executable(struct jit *j, struct ebpf_code *code)
 
 int ebpf_jit_compile(const struct ebpf_object *obj, struct ebpf_code *code)
 {
-	struct jit j = {.obj = obj, .code = code};
-	int err = -ENOMEM, i;
+	struct jit j;
+	int err = jit_init(&j, obj, code);
 
-	j.offsets = calloc(code->count + 1, sizeof(*j.offsets));
-	j.function_of = calloc(code->count, sizeof(*j.function_of));
-	j.saves = calloc(code->count, sizeof(*j.saves));
-	if (j.offsets && j.function_of && j.saves) {
-		err = 0;
-		survey(&j);
-		/* a jump that could be short with the last offsets may be long with these */
-		for (i = 0; !err && layout(&j); i++)
-			j.long_jumps = i >= LAYOUTS_MAX;
-		if (!err)
-			err = make_executable(&j, code);
-	}
-	free(j.offsets);
-	free(j.function_of);
-	free(j.saves);
+	if (err)
+		return err;
+	err = make_executable(&j, code);
+	jit_finish(&j);
 	return err;
 }
 

@@ -1,4 +1,9 @@
-/* Protocol headers and their constants, as the filters of the base library read them. */
+/*
+ * Protocol headers and their constants, as the filters of the base library read them. Where all
+ * fields lie at multiples of their sizes a struct is not called packed: a compiler for eBPF would
+ * read its fields byte by byte. They may lie at odd addresses nevertheless, which no machine that
+ * filters run on minds.
+ */
 #pragma once
 
 #include <linux/types.h>
@@ -45,12 +50,12 @@ struct eth {
 	__u8 dst[6];
 	__u8 src[6];
 	__be16 type;
-} __attribute__((packed));
+};
 
 struct vlan {
 	__be16 tci;
 	__be16 type;
-} __attribute__((packed));
+};
 
 struct arp {
 	__be16 hardware, protocol;
@@ -68,36 +73,36 @@ struct ipv4 {
 	__u8 ttl, proto;
 	__be16 check;
 	__be32 src, dst;
-} __attribute__((packed));
+};
 
 struct ipv6 {
 	__be32 flow;
 	__be16 len;
 	__u8 next, hops;
 	__u8 src[16], dst[16];
-} __attribute__((packed));
+};
 
 struct ip6_ext {
 	__u8 next, len;
 	__be16 frag;
 	__be32 rest;
-} __attribute__((packed));
+};
 
 struct udp {
 	__be16 src, dst, len, check;
-} __attribute__((packed));
+};
 
 struct tcp {
 	__be16 src, dst;
 	__be32 seq, ack;
 	__u8 offset, flags; /* offset: of the data, in the upper four bits, in words */
 	__be16 window, check, urgent;
-} __attribute__((packed));
+};
 
 struct icmp {
 	__u8 type, code;
 	__be16 check, id, sequence;
-} __attribute__((packed));
+};
 
 /* A DHCP message's beginning. */
 struct bootp {
@@ -106,7 +111,7 @@ struct bootp {
 	__be16 seconds, flags;
 	__be32 client_ip, your_ip, server_ip, relay_ip;
 	__u8 client[6];
-} __attribute__((packed));
+} __attribute__((packed)); /* 34 bytes */
 
 /* A neighbour advertisement or solicitation. */
 struct nd {
@@ -114,9 +119,14 @@ struct nd {
 	__be16 check;
 	__be32 flags;
 	__u8 target[16];
-} __attribute__((packed));
+};
 
 struct nd_option {
 	__u8 type, len; /* len in units of 8 bytes */
 	__u8 mac[6];
-} __attribute__((packed));
+};
+
+_Static_assert(sizeof(struct eth) == 14 && sizeof(struct vlan) == 4, "no padding");
+_Static_assert(sizeof(struct ipv4) == 20 && sizeof(struct ipv6) == 40, "no padding");
+_Static_assert(sizeof(struct udp) == 8 && sizeof(struct tcp) == 20, "no padding");
+_Static_assert(sizeof(struct bootp) == 34 && sizeof(struct nd) == 24, "no padding");
