@@ -87,17 +87,20 @@ int ebpf_object_open(const void *elf, size_t size, char *log, size_t log_size,
 
 /*
  * Verifies every program of the object. -EACCES: a program could do something unsafe; @log then
- * names the program, the instruction, the source line, what is known of the registers involved, and
- * what would make it safe. -E2BIG: the proof needs more states or steps than are allowed.
+ * names the first such program, the instruction, the source line, what is known of the registers
+ * involved, and what would make it safe. -E2BIG: the proof needs more states or steps than are
+ * allowed.
  */
 int ebpf_object_verify(struct ebpf_object *obj, char *log, size_t log_size);
 
 /*
- * The refusal of the program that ebpf_object_verify() refused, NULL if it refused none; lives as
- * long as the object. Then as text (what @log gets) and as one JSON object: both return the length
- * of the whole like snprintf().
+ * The refusal of the first program that ebpf_object_verify() refused, or of the one called @name;
+ * NULL if there is none; lives as long as the object. Then as text (what @log gets) and as one JSON
+ * object: both return the length of the whole like snprintf().
  */
 const struct ebpf_refusal *ebpf_object_refusal(const struct ebpf_object *obj);
+const struct ebpf_refusal *ebpf_object_prog_refusal(const struct ebpf_object *obj,
+						    const char *name);
 int ebpf_refusal_text(const struct ebpf_refusal *refusal, char *buf, size_t size);
 int ebpf_refusal_json(const struct ebpf_refusal *refusal, char *buf, size_t size);
 
@@ -191,7 +194,8 @@ void ebpf_map_info(const struct ebpf_map *map, struct ebpf_map_info *ret_info);
 
 /*
  * Lookup copies the value out; -ENOENT if the key is absent. Update's @flags are those of Linux
- * (BPF_ANY 0, BPF_NOEXIST 1, BPF_EXIST 2): -EEXIST, -ENOENT, -E2BIG when full, -EINVAL. Operations
+ * (BPF_ANY 0, BPF_NOEXIST 1, BPF_EXIST 2): -EEXIST, -ENOENT, -E2BIG when full, -EINVAL, -EPERM (the
+ * object's constants). Operations
  * on a hash map give up with -EBUSY (in a program, a lookup finds nothing) when others hold it for
  * some 50 us.
  */

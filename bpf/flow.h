@@ -1,4 +1,4 @@
-/* Which registers an instruction reads and writes, and what follows it. Sets: bit i is register i. */
+/* Which registers an instruction reads and writes, what follows it. Sets: bit i is register i. */
 #pragma once
 
 #include "bpf/insn.h"

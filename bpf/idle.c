@@ -27,7 +27,7 @@ struct survey {
 	const struct ebpf_code *code;
 	bool *idle;
 	uint32_t *function_of;
-	bool *is_target;  /* a jump or call leads there */
+	bool *is_target;       /* a jump or call leads there */
 	bool *keeps_addresses; /* by function: some address of its stack goes elsewhere */
 	struct later *later;   /* before each instruction */
 };

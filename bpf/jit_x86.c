@@ -28,14 +28,14 @@ struct jit {
 	const struct ebpf_code *code;
 	uint32_t *offsets; /* of each instruction in the previous layout, and of the end */
 	uint32_t *function_of;
-	bool *idle;     /* per instruction: needs no code */
-	uint8_t *saves; /* per function: which of r6..r9 it uses, and SAVES_FRAME */
+	bool *idle;      /* per instruction: needs no code */
+	uint8_t *saves;  /* per function: which of r6..r9 it uses, and SAVES_FRAME */
 	bool long_jumps; /* layouts did not settle: use the long form everywhere */
 };
 
 static const enum x86_reg places[EBPF_REGS] = {RAX, RDI, RSI, RDX, RCX, R8,
 					       RBX, R13, R14, R15, RBP};
-#define SAVES_FRAME 0x10 /* it uses its stack */
+#define SAVES_FRAME 0x10                                  /* it uses its stack */
 static const enum x86_reg saved[] = {RBX, R13, R14, R15}; /* r6..r9 */
 
 static bool is_wide(struct ebpf_insn insn)
@@ -49,8 +49,8 @@ static bool is_wide(struct ebpf_insn insn)
 static int32_t frame_bytes(const struct jit *j, uint32_t function)
 {
 	/* the return address, rbp, in the program itself r12, some of r6..r9 */
-	unsigned int pushed = 2 + (function == 0) + (unsigned int)__builtin_popcount(
-							    j->saves[function] & 15u);
+	unsigned int pushed =
+		2 + (function == 0) + (unsigned int)__builtin_popcount(j->saves[function] & 15u);
 
 	return (j->saves[function] & SAVES_FRAME ? EBPF_STACK_SIZE : 0) + (pushed % 2 ? 8 : 0);
 }

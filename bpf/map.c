@@ -84,6 +84,8 @@ int ebpf_map_def_check(const struct ebpf_map_def *def)
 		return -ENOTSUP;
 	if (def->type == BPF_MAP_TYPE_RINGBUF)
 		return check_ring(def);
+	if (def->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY) /* as many entries as Linux likes */
+		return def->key_size == 4 && def->value_size == 4 ? 0 : -EINVAL;
 	if (check_key(def) || check_inner(def) || def->value_size == 0 ||
 	    def->value_size > EBPF_VALUE_SIZE_MAX)
 		return -EINVAL;
@@ -305,6 +307,8 @@ int ebpf_map_update(struct ebpf_map *map, const void *key, const void *value, ui
 
 	if (flags > BPF_EXIST || !has_entries(map))
 		return -EINVAL;
+	if (map->def->read_only && map->def->initial)
+		return -EPERM; /* the program's constants: proofs may have read them */
 	if (!is_flat(map->def->type))
 		return locked_update(map, key, value, flags);
 	for (copy = 0; copy < map->copies && !err; copy++)
@@ -376,7 +380,7 @@ static int put_inner(struct ebpf_map *outer, const void *key, struct ebpf_map *i
 
 int ebpf_map_inner_set(struct ebpf_map *outer, uint32_t index, struct ebpf_map *inner)
 {
-	if (outer->def->type != BPF_MAP_TYPE_ARRAY_OF_MAPS ||
+	if (!ebpf_map_has_inner(outer->def->type) || outer->def->key_size != sizeof(index) ||
 	    !ebpf_map_def_same(outer->def->inner, inner->def))
 		return -EINVAL;
 	return put_inner(outer, &index, inner);

@@ -51,17 +51,16 @@ int ebpf_object_open(const void *elf, size_t size, char *log, size_t log_size,
 
 int ebpf_object_verify(struct ebpf_object *obj, char *log, size_t log_size)
 {
+	int err, first = 0;
 	uint32_t i;
-	int err;
 
 	ebpf_log_set(log, log_size, "%s", "");
 	for (i = 0; i < obj->prog_count; i++) {
-		err = ebpf_verify(obj, &obj->progs[i], log, log_size);
-		if (err)
-			return err;
+		err = ebpf_verify(obj, &obj->progs[i], first ? NULL : log, log_size);
+		first = first ? first : err;
 	}
-	obj->verified = true;
-	return 0;
+	obj->verified = !first;
+	return first;
 }
 
 const struct ebpf_refusal *ebpf_object_refusal(const struct ebpf_object *obj)
@@ -72,6 +71,13 @@ const struct ebpf_refusal *ebpf_object_refusal(const struct ebpf_object *obj)
 		if (obj->progs[i].refusal)
 			return obj->progs[i].refusal;
 	return NULL;
+}
+
+const struct ebpf_refusal *ebpf_object_prog_refusal(const struct ebpf_object *obj, const char *name)
+{
+	const struct ebpf_code *code = ebpf_object_find(obj, name);
+
+	return code ? code->refusal : NULL;
 }
 
 static bool is_runnable(const struct ebpf_object *obj)

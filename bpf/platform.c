@@ -18,7 +18,12 @@ static const struct ebpf_map_kind map_kinds[] = {
 	{BPF_MAP_TYPE_HASH_OF_MAPS, ROLE_OF_MAPS, true},
 	{BPF_MAP_TYPE_RINGBUF, ROLE_RING, true},
 	{BPF_MAP_TYPE_DEVMAP, ROLE_HANDLES, true},
-	{BPF_MAP_TYPE_XSKMAP, ROLE_HANDLES, false},
+	{BPF_MAP_TYPE_XSKMAP, ROLE_SOCKETS, false},
+	{BPF_MAP_TYPE_CPUMAP, ROLE_HANDLES, false},
+	{BPF_MAP_TYPE_DEVMAP_HASH, ROLE_HANDLES, false},
+	{BPF_MAP_TYPE_PERCPU_HASH, ROLE_PLAIN, false},
+	{BPF_MAP_TYPE_LRU_PERCPU_HASH, ROLE_PLAIN, false},
+	{BPF_MAP_TYPE_PERF_EVENT_ARRAY, ROLE_EVENTS, false},
 };
 
 const struct ebpf_map_kind *ebpf_map_kind_find(uint32_t type)
@@ -42,7 +47,7 @@ const struct ebpf_map_kind *ebpf_map_kind_find(uint32_t type)
 
 const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
 	HELPER(map_lookup_elem, .fn = ebpf_helper_map_lookup, .ret = RET_VALUE_OR_NULL,
-	       .map_roles = ROLE_PLAIN | ROLE_OF_MAPS, ARGS(ARG_MAP, ARG_KEY)),
+	       .map_roles = ROLE_PLAIN | ROLE_OF_MAPS | ROLE_SOCKETS, ARGS(ARG_MAP, ARG_KEY)),
 	HELPER(map_update_elem, .fn = ebpf_helper_map_update, .changes_map = true,
 	       .map_roles = ROLE_PLAIN, ARGS(ARG_MAP, ARG_KEY, ARG_VALUE, ARG_SCALAR)),
 	HELPER(map_delete_elem, .fn = ebpf_helper_map_delete, .changes_map = true,
@@ -51,7 +56,7 @@ const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
 	HELPER(get_prandom_u32, .fn = ebpf_helper_get_prandom_u32),
 	HELPER(get_smp_processor_id, .fn = ebpf_helper_get_smp_processor_id),
 	HELPER(trace_printk, .fn = ebpf_helper_trace_printk,
-	       ARGS(ARG_MEM, ARG_SIZE, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR)),
+	       ARGS(ARG_MEM, ARG_SIZE, ARG_TRACED, ARG_TRACED, ARG_TRACED)),
 	HELPER(loop, ARGS(ARG_COUNT, ARG_CALLBACK, ARG_CALLBACK_CTX, ARG_ZERO)),
 	HELPER(ringbuf_output, .fn = ebpf_helper_ring_output, .map_roles = ROLE_RING,
 	       ARGS(ARG_MAP, ARG_MEM, ARG_SIZE_OR_ZERO, ARG_SCALAR)),
@@ -98,7 +103,8 @@ const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
 	HELPER(skb_vlan_push, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(skb_vlan_pop, .moves_packet = true, ARGS(ARG_CTX)),
 	HELPER(redirect, ARGS(ARG_SCALAR, ARG_SCALAR)),
-	HELPER(redirect_map, .map_roles = ROLE_HANDLES, ARGS(ARG_MAP, ARG_SCALAR, ARG_SCALAR)),
+	HELPER(redirect_map, .map_roles = ROLE_HANDLES | ROLE_SOCKETS,
+	       ARGS(ARG_MAP, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(skb_change_proto, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(get_hash_recalc, ARGS(ARG_CTX)),
 	HELPER(skb_change_tail, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
@@ -106,7 +112,36 @@ const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
 	HELPER(csum_update, ARGS(ARG_CTX, ARG_SCALAR)),
 	HELPER(skb_change_head, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(xdp_adjust_meta, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR)),
-	HELPER(fib_lookup, ARGS(ARG_CTX, ARG_MEM, ARG_SIZE, ARG_SCALAR)),
+	HELPER(fib_lookup, ARGS(ARG_CTX, ARG_MEM_IN_OUT, ARG_SIZE, ARG_SCALAR)),
+	HELPER(perf_event_output, .map_roles = ROLE_EVENTS,
+	       ARGS(ARG_CTX, ARG_MAP, ARG_SCALAR, ARG_MEM, ARG_SIZE_OR_ZERO)),
+	HELPER(ktime_get_boot_ns),
+	HELPER(ktime_get_coarse_ns),
+	HELPER(jiffies64),
+	HELPER(get_numa_node_id),
+	HELPER(skb_get_tunnel_key, ARGS(ARG_CTX, ARG_MEM_OUT, ARG_SIZE, ARG_SCALAR)),
+	HELPER(skb_set_tunnel_key, ARGS(ARG_CTX, ARG_MEM, ARG_SIZE, ARG_SCALAR)),
+	HELPER(skb_get_tunnel_opt, ARGS(ARG_CTX, ARG_MEM_OUT, ARG_SIZE)),
+	HELPER(skb_set_tunnel_opt, ARGS(ARG_CTX, ARG_MEM, ARG_SIZE)),
+	HELPER(skb_load_bytes_relative,
+	       ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM_OUT, ARG_SIZE, ARG_SCALAR)),
+	HELPER(skb_adjust_room, .moves_packet = true,
+	       ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR, ARG_SCALAR)),
+	HELPER(skb_ecn_set_ce, .moves_packet = true, ARGS(ARG_CTX)),
+	HELPER(skb_change_type, ARGS(ARG_CTX, ARG_SCALAR)),
+	HELPER(set_hash_invalid, ARGS(ARG_CTX)),
+	HELPER(set_hash, ARGS(ARG_CTX, ARG_SCALAR)),
+	HELPER(csum_level, ARGS(ARG_CTX, ARG_SCALAR)),
+	HELPER(get_route_realm, ARGS(ARG_CTX)),
+	HELPER(skb_cgroup_id, ARGS(ARG_CTX)),
+	HELPER(get_socket_cookie, ARGS(ARG_CTX)),
+	HELPER(get_socket_uid, ARGS(ARG_CTX)),
+	HELPER(redirect_peer, ARGS(ARG_SCALAR, ARG_SCALAR)),
+	HELPER(redirect_neigh, ARGS(ARG_SCALAR, ARG_MEM_OR_NULL, ARG_SIZE_OR_ZERO, ARG_SCALAR)),
+	HELPER(xdp_get_buff_len, ARGS(ARG_CTX)),
+	HELPER(xdp_load_bytes, ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM_OUT, ARG_SIZE)),
+	HELPER(xdp_store_bytes, .writes_packet = true,
+	       ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM, ARG_SIZE)),
 	HELPER(sk_lookup_tcp, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_SOCK, .acquires = true,
 	       ARGS(ARG_CTX, ARG_MEM, ARG_SIZE, ARG_SCALAR, ARG_SCALAR)),
 	HELPER(sk_lookup_udp, .ret = RET_OBJECT_OR_NULL, .object = OBJECT_SOCK, .acquires = true,
@@ -127,34 +162,23 @@ const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
 		.off = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)   \
 	}
 
-static const struct ebpf_ctx_field sock_common_fields[] = {
-	PART(bpf_sock, family),     PART(bpf_sock, src_ip4),    PART(bpf_sock, src_ip6[0]),
-	PART(bpf_sock, src_ip6[1]), PART(bpf_sock, src_ip6[2]), PART(bpf_sock, src_ip6[3]),
-	PART(bpf_sock, src_port),   PART(bpf_sock, dst_port),   PART(bpf_sock, dst_ip4),
-	PART(bpf_sock, dst_ip6[0]), PART(bpf_sock, dst_ip6[1]), PART(bpf_sock, dst_ip6[2]),
-	PART(bpf_sock, dst_ip6[3]), PART(bpf_sock, state),      {0},
-};
+/* What every kind of socket has. */
+#define SOCK_COMMON_PARTS                                                                          \
+	PART(bpf_sock, family), PART(bpf_sock, src_ip4), PART(bpf_sock, src_ip6[0]),               \
+		PART(bpf_sock, src_ip6[1]), PART(bpf_sock, src_ip6[2]),                            \
+		PART(bpf_sock, src_ip6[3]), PART(bpf_sock, src_port), PART(bpf_sock, dst_port),    \
+		PART(bpf_sock, dst_ip4), PART(bpf_sock, dst_ip6[0]), PART(bpf_sock, dst_ip6[1]),   \
+		PART(bpf_sock, dst_ip6[2]), PART(bpf_sock, dst_ip6[3]), PART(bpf_sock, state)
+
+static const struct ebpf_ctx_field sock_common_fields[] = {SOCK_COMMON_PARTS, {0}};
 
 static const struct ebpf_ctx_field sock_fields[] = {
+	SOCK_COMMON_PARTS,
 	PART(bpf_sock, bound_dev_if),
-	PART(bpf_sock, family),
 	PART(bpf_sock, type),
 	PART(bpf_sock, protocol),
 	PART(bpf_sock, mark),
 	PART(bpf_sock, priority),
-	PART(bpf_sock, src_ip4),
-	PART(bpf_sock, src_ip6[0]),
-	PART(bpf_sock, src_ip6[1]),
-	PART(bpf_sock, src_ip6[2]),
-	PART(bpf_sock, src_ip6[3]),
-	PART(bpf_sock, src_port),
-	PART(bpf_sock, dst_port),
-	PART(bpf_sock, dst_ip4),
-	PART(bpf_sock, dst_ip6[0]),
-	PART(bpf_sock, dst_ip6[1]),
-	PART(bpf_sock, dst_ip6[2]),
-	PART(bpf_sock, dst_ip6[3]),
-	PART(bpf_sock, state),
 	PART(bpf_sock, rx_queue_mapping),
 	{0},
 };
@@ -169,10 +193,13 @@ static const struct ebpf_ctx_field tcp_sock_fields[] = {
 	PART(bpf_tcp_sock, bytes_acked),   {0},
 };
 
+static const struct ebpf_ctx_field xdp_sock_fields[] = {PART(bpf_xdp_sock, queue_id), {0}};
+
 const struct ebpf_ctx_field *const ebpf_object_fields[OBJECT_KINDS] = {
 	[OBJECT_SOCK_COMMON] = sock_common_fields,
 	[OBJECT_SOCK] = sock_fields,
 	[OBJECT_TCP_SOCK] = tcp_sock_fields,
+	[OBJECT_XDP_SOCK] = xdp_sock_fields,
 };
 
 #define FIELD(member, kind)                                                                        \
@@ -314,23 +341,28 @@ static const struct ebpf_ctx_field xdp_fields[] = {
 	{0},
 };
 
+/* What all of Linux's kinds of program may call. */
+#define LINUX_HELPERS                                                                              \
+	BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem,              \
+		BPF_FUNC_ktime_get_ns, BPF_FUNC_ktime_get_boot_ns, BPF_FUNC_ktime_get_coarse_ns,   \
+		BPF_FUNC_jiffies64, BPF_FUNC_get_prandom_u32, BPF_FUNC_get_smp_processor_id,       \
+		BPF_FUNC_get_numa_node_id, BPF_FUNC_trace_printk, BPF_FUNC_perf_event_output,      \
+		BPF_FUNC_loop, BPF_FUNC_ringbuf_output, BPF_FUNC_ringbuf_reserve,                  \
+		BPF_FUNC_ringbuf_submit, BPF_FUNC_ringbuf_discard, BPF_FUNC_ringbuf_query
+
 static const uint8_t socket_helpers[] = {
-	BPF_FUNC_map_lookup_elem, BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem,
-	BPF_FUNC_ktime_get_ns,    BPF_FUNC_get_prandom_u32, BPF_FUNC_get_smp_processor_id,
-	BPF_FUNC_trace_printk,    BPF_FUNC_skb_load_bytes,  BPF_FUNC_loop,
-	BPF_FUNC_ringbuf_output,  BPF_FUNC_ringbuf_reserve, BPF_FUNC_ringbuf_submit,
-	BPF_FUNC_ringbuf_discard, BPF_FUNC_ringbuf_query,   0,
+	LINUX_HELPERS,
+	BPF_FUNC_skb_load_bytes,
+	BPF_FUNC_skb_load_bytes_relative,
+	BPF_FUNC_get_socket_cookie,
+	BPF_FUNC_get_socket_uid,
+	0,
 };
 
 static const uint8_t tc_helpers[] = {
-	BPF_FUNC_map_lookup_elem,
-	BPF_FUNC_map_update_elem,
-	BPF_FUNC_map_delete_elem,
-	BPF_FUNC_ktime_get_ns,
-	BPF_FUNC_get_prandom_u32,
-	BPF_FUNC_get_smp_processor_id,
-	BPF_FUNC_trace_printk,
+	LINUX_HELPERS,
 	BPF_FUNC_skb_load_bytes,
+	BPF_FUNC_skb_load_bytes_relative,
 	BPF_FUNC_skb_store_bytes,
 	BPF_FUNC_l3_csum_replace,
 	BPF_FUNC_l4_csum_replace,
@@ -338,16 +370,31 @@ static const uint8_t tc_helpers[] = {
 	BPF_FUNC_get_cgroup_classid,
 	BPF_FUNC_skb_vlan_push,
 	BPF_FUNC_skb_vlan_pop,
+	BPF_FUNC_skb_get_tunnel_key,
+	BPF_FUNC_skb_set_tunnel_key,
+	BPF_FUNC_skb_get_tunnel_opt,
+	BPF_FUNC_skb_set_tunnel_opt,
 	BPF_FUNC_redirect,
+	BPF_FUNC_redirect_peer,
+	BPF_FUNC_redirect_neigh,
 	BPF_FUNC_csum_diff,
-	BPF_FUNC_skb_change_proto,
-	BPF_FUNC_get_hash_recalc,
-	BPF_FUNC_skb_change_tail,
-	BPF_FUNC_skb_pull_data,
 	BPF_FUNC_csum_update,
+	BPF_FUNC_csum_level,
+	BPF_FUNC_skb_change_proto,
+	BPF_FUNC_skb_change_type,
 	BPF_FUNC_skb_change_head,
+	BPF_FUNC_skb_change_tail,
+	BPF_FUNC_skb_adjust_room,
+	BPF_FUNC_skb_pull_data,
+	BPF_FUNC_skb_ecn_set_ce,
+	BPF_FUNC_skb_cgroup_id,
+	BPF_FUNC_get_hash_recalc,
+	BPF_FUNC_set_hash,
+	BPF_FUNC_set_hash_invalid,
+	BPF_FUNC_get_route_realm,
+	BPF_FUNC_get_socket_cookie,
+	BPF_FUNC_get_socket_uid,
 	BPF_FUNC_fib_lookup,
-	BPF_FUNC_loop,
 	BPF_FUNC_sk_lookup_tcp,
 	BPF_FUNC_sk_lookup_udp,
 	BPF_FUNC_skc_lookup_tcp,
@@ -355,39 +402,25 @@ static const uint8_t tc_helpers[] = {
 	BPF_FUNC_sk_fullsock,
 	BPF_FUNC_tcp_sock,
 	BPF_FUNC_get_listener_sock,
-	BPF_FUNC_ringbuf_output,
-	BPF_FUNC_ringbuf_reserve,
-	BPF_FUNC_ringbuf_submit,
-	BPF_FUNC_ringbuf_discard,
-	BPF_FUNC_ringbuf_query,
 	0,
 };
 
 static const uint8_t xdp_helpers[] = {
-	BPF_FUNC_map_lookup_elem,
-	BPF_FUNC_map_update_elem,
-	BPF_FUNC_map_delete_elem,
-	BPF_FUNC_ktime_get_ns,
-	BPF_FUNC_get_prandom_u32,
-	BPF_FUNC_get_smp_processor_id,
-	BPF_FUNC_trace_printk,
+	LINUX_HELPERS,
 	BPF_FUNC_csum_diff,
 	BPF_FUNC_redirect,
+	BPF_FUNC_redirect_map,
 	BPF_FUNC_xdp_adjust_head,
 	BPF_FUNC_xdp_adjust_tail,
 	BPF_FUNC_xdp_adjust_meta,
+	BPF_FUNC_xdp_get_buff_len,
+	BPF_FUNC_xdp_load_bytes,
+	BPF_FUNC_xdp_store_bytes,
 	BPF_FUNC_fib_lookup,
-	BPF_FUNC_redirect_map,
-	BPF_FUNC_loop,
 	BPF_FUNC_sk_lookup_tcp,
 	BPF_FUNC_sk_lookup_udp,
 	BPF_FUNC_skc_lookup_tcp,
 	BPF_FUNC_sk_release,
-	BPF_FUNC_ringbuf_output,
-	BPF_FUNC_ringbuf_reserve,
-	BPF_FUNC_ringbuf_submit,
-	BPF_FUNC_ringbuf_discard,
-	BPF_FUNC_ringbuf_query,
 	0,
 };
 

@@ -12,6 +12,7 @@
 enum ebpf_arg {
 	ARG_NONE = 0,
 	ARG_SCALAR,       /* any number; a pointer would leak its address */
+	ARG_TRACED,       /* a number, if the format in the first argument asks for it */
 	ARG_COUNT,        /* a number that decides what else happens */
 	ARG_ZERO,         /* the number 0: flags of which none is known */
 	ARG_MAP,          /* a map of a role that the helper takes */
@@ -20,6 +21,7 @@ enum ebpf_arg {
 	ARG_VALUE,        /* initialised memory of the map's value size */
 	ARG_MEM,          /* initialised memory; its size is the next argument */
 	ARG_MEM_OR_NULL,  /* the same, or 0 with the size 0 */
+	ARG_MEM_IN_OUT,   /* initialised memory that the helper changes; its size is next */
 	ARG_MEM_OUT,      /* memory that the helper fills; its size is the next argument */
 	ARG_SIZE,         /* size of the memory before it, at least 1 */
 	ARG_SIZE_OR_ZERO, /* the same, 0 allowed */
@@ -46,6 +48,8 @@ enum ebpf_map_role {
 	ROLE_OF_MAPS = 1 << 2,   /* a lookup finds a map */
 	ROLE_RING = 1 << 3,      /* records for user space */
 	ROLE_HANDLES = 1 << 4,   /* opaque: named by index only */
+	ROLE_EVENTS = 1 << 5,    /* Linux's way to user space */
+	ROLE_SOCKETS = 1 << 6,   /* as handles, but a lookup finds an object */
 };
 
 struct ebpf_map_kind {
@@ -58,7 +62,13 @@ struct ebpf_map_kind {
 const struct ebpf_map_kind *ebpf_map_kind_find(uint32_t type);
 
 /* Objects that Linux's helpers hand out; bits of ebpf_helper.takes. */
-enum ebpf_object_kind { OBJECT_SOCK_COMMON, OBJECT_SOCK, OBJECT_TCP_SOCK, OBJECT_KINDS };
+enum ebpf_object_kind {
+	OBJECT_SOCK_COMMON,
+	OBJECT_SOCK,
+	OBJECT_TCP_SOCK,
+	OBJECT_XDP_SOCK,
+	OBJECT_KINDS
+};
 
 struct ebpf_helper {
 	const char *name;

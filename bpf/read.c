@@ -102,7 +102,7 @@ static int add_inner(struct ebpf_map_def *def, const struct btf_map *map)
 		return -ENOMEM;
 	*def->inner = def_of("", &map->inner);
 	def->value_size = 4; /* which objects leave out beside "values" */
-	if (def->type != BPF_MAP_TYPE_ARRAY_OF_MAPS || def->max_entries > MAPS_IN_MAP_MAX)
+	if (def->key_size != 4 || def->max_entries > MAPS_IN_MAP_MAX)
 		return 0;
 	def->initial_maps = malloc(def->max_entries * sizeof(*def->initial_maps) + 1);
 	if (!def->initial_maps)

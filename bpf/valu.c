@@ -56,12 +56,14 @@ static bool is_packet(const struct vreg *reg)
 	return reg->type == V_PKT || reg->type == V_PKT_END || reg->type == V_META;
 }
 
-static int pointer_difference(struct verifier *v, struct vreg *dst, const struct vreg *src)
+/* Also of their low halves: "ctx->data_end - ctx->data" of Linux's contexts. */
+static int pointer_difference(struct verifier *v, struct vreg *dst, const struct vreg *src,
+			      bool is64)
 {
 	if (!is_packet(dst) || !is_packet(src))
 		return verify_fail(v, "only packet pointers can be subtracted from each other",
 				   "the difference of these pointers would tell an address");
-	*dst = vreg_scalar(scalar_unknown());
+	*dst = vreg_scalar(is64 ? scalar_unknown() : scalar_sized(4));
 	return 0;
 }
 
@@ -126,15 +128,15 @@ static int verify_pointer_alu(struct verifier *v, struct ebpf_insn insn, const s
 {
 	struct vreg *dst = vreg_at(v, insn.dst);
 	uint8_t op = EBPF_OP(insn.code);
+	bool is64 = EBPF_CLASS(insn.code) == EBPF_ALU64;
 
-	if (EBPF_CLASS(insn.code) != EBPF_ALU64 || (op != EBPF_ADD && op != EBPF_SUB))
+	if (op == EBPF_SUB && vreg_is_pointer(dst) && vreg_is_pointer(src))
+		return pointer_difference(v, dst, src, is64);
+	if (!is64 || (op != EBPF_ADD && op != EBPF_SUB))
 		return verify_fail(v, "only + and - of 64 bits are allowed on pointers",
 				   "arithmetic that would make a number of a pointer");
-	if (vreg_is_pointer(dst) && vreg_is_pointer(src)) {
-		if (op == EBPF_SUB)
-			return pointer_difference(v, dst, src);
+	if (vreg_is_pointer(dst) && vreg_is_pointer(src))
 		return verify_fail(v, "add numbers to pointers", "two pointers are added");
-	}
 	if (vreg_is_pointer(dst))
 		return pointer_add(v, dst, dst, src, op == EBPF_SUB);
 	if (op == EBPF_SUB)

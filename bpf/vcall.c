@@ -14,6 +14,7 @@ struct call {
 	uint8_t memory_kind;
 	uint32_t record_size;
 	uint32_t object_ref; /* of the object or record passed */
+	uint32_t traced;     /* numbers that the format passed asks for */
 };
 
 const struct ebpf_map_def *verify_map_def(const struct verifier *v, uint16_t map)
@@ -38,10 +39,50 @@ static bool is_zero(const struct vreg *reg)
 	return reg->type == V_SCALAR && scalar_is_const(&reg->var) && !reg->var.bits.value;
 }
 
+/* Memory of @least to @most bytes, of which a helper fills as many as it is told. */
+static int check_filled(struct verifier *v, const struct vreg *memory, uint32_t least,
+			uint32_t most)
+{
+	int err;
+
+	if (memory->type != V_STACK || least == most)
+		return check_memory(v, memory, most, true);
+	/* the last bytes are only perhaps written */
+	err = verify_stack_clobber(v, memory, 0, most, false);
+	if (err || least == 0)
+		return err;
+	return verify_stack_clobber(v, memory, 0, least, true);
+}
+
+/* How many of the three numbers a format asks for: all if it is no constant of the object's. */
+static uint32_t traced_numbers(const struct verifier *v, const struct vreg *memory,
+			       const struct range *size)
+{
+	const struct ebpf_map_def *def;
+	const char *format;
+	uint32_t i, count = 0;
+
+	if (memory->type != V_VALUE || !scalar_is_const(&memory->var) || size->umin != size->umax)
+		return 3;
+	def = verify_map_def(v, memory->map);
+	if (!def->read_only || !def->initial)
+		return 3;
+	format = (const char *)def->initial + memory->off + (int64_t)memory->var.bits.value;
+	for (i = 0; i < size->umax && format[i]; i++) {
+		if (format[i] != '%')
+			continue;
+		if (i + 1 < size->umax && format[i + 1] == '%')
+			i++;
+		else
+			count++;
+	}
+	return count;
+}
+
 static int check_size(struct verifier *v, struct call *call, const struct vreg *reg, uint8_t arg)
 {
 	const struct range *r = &reg->var.r64;
-	bool fills = call->memory_kind == ARG_MEM_OUT;
+	int err = 0;
 
 	if (reg->type != V_SCALAR)
 		return verify_fail(v, "pass a number", "the size of memory must be a number");
@@ -55,15 +96,13 @@ static int check_size(struct verifier *v, struct call *call, const struct vreg *
 		return 0;
 	if (call->memory_kind == ARG_MEM_OR_NULL && is_zero(&call->memory))
 		return verify_fail(v, "pass the size 0 with it", "no memory, but a size");
-	/* a size that is not constant: the last bytes are only perhaps written */
-	if (fills && call->memory.type == V_STACK && r->umin != r->umax) {
-		int err = verify_stack_clobber(v, &call->memory, 0, (uint32_t)r->umax, false);
-
-		if (err || r->umin == 0)
-			return err;
-		return verify_stack_clobber(v, &call->memory, 0, (uint32_t)r->umin, true);
-	}
-	return check_memory(v, &call->memory, (uint32_t)r->umax, fills);
+	if (call->memory_kind != ARG_MEM_OUT)
+		err = check_memory(v, &call->memory, (uint32_t)r->umax, false);
+	if (!err && (call->memory_kind == ARG_MEM_OUT || call->memory_kind == ARG_MEM_IN_OUT))
+		err = check_filled(v, &call->memory, (uint32_t)r->umin, (uint32_t)r->umax);
+	if (!err)
+		call->traced = traced_numbers(v, &call->memory, r);
+	return err;
 }
 
 static int check_map(struct verifier *v, struct call *call, const struct vreg *reg,
@@ -154,14 +193,18 @@ static int check_arg(struct verifier *v, struct call *call, unsigned int index)
 {
 	const struct vreg *reg = vreg_at(v, index + 1);
 	uint8_t arg = call->helper->args[index];
-	int err = verify_reads(v, index + 1);
+	int err;
 
+	if (arg == ARG_TRACED && index >= 2 + call->traced)
+		return 0; /* not looked at */
+	err = verify_reads(v, index + 1);
 	if (err)
 		return err;
-	if (arg != ARG_SCALAR)
+	if (arg != ARG_SCALAR && arg != ARG_TRACED)
 		verify_rely_reg(v, reg);
 	switch (arg) {
 	case ARG_SCALAR:
+	case ARG_TRACED:
 	case ARG_COUNT:
 		if (vreg_is_pointer(reg))
 			return verify_fail(v, "pass a number",
@@ -179,6 +222,7 @@ static int check_arg(struct verifier *v, struct call *call, unsigned int index)
 		return check_memory(v, reg, call->map->value_size, false);
 	case ARG_MEM:
 	case ARG_MEM_OR_NULL:
+	case ARG_MEM_IN_OUT:
 	case ARG_MEM_OUT:
 		call->memory = *reg;
 		call->memory_kind = arg;
@@ -236,8 +280,8 @@ static int64_t constant_key(struct verifier *v, const struct call *call)
 	const struct vreg *reg = vreg_at(v, 2);
 	struct vreg key;
 
-	if (!call->map || call->helper->args[1] != ARG_KEY ||
-	    !ebpf_map_is_array(call->map->type) || reg->type != V_STACK)
+	if (!call->map || call->helper->args[1] != ARG_KEY || !ebpf_map_is_array(call->map->type) ||
+	    reg->type != V_STACK)
 		return CALL_MANY;
 	key = verify_stack_number(v, reg, 4);
 	if (!scalar_is_const(&key.var))
@@ -271,6 +315,9 @@ static struct vreg returned_value(struct verifier *v, const struct call *call, i
 	} else if (ebpf_map_is_array(def->type) && key >= 0 && key < def->max_entries) {
 		reg.type = V_VALUE; /* always found */
 		return reg;
+	} else if (ebpf_map_kind_find(def->type)->role == ROLE_SOCKETS) {
+		reg.type = V_OBJECT_OR_NULL; /* it lives as long as the program runs */
+		reg.map = OBJECT_XDP_SOCK;
 	}
 	reg.id = v->next_id++;
 	return reg;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 _Thread_local void (*verify_observer)(void *arg, const struct verifier *v);
+_Thread_local void (*verify_observer_of_end)(void *arg, const struct verifier *v);
 _Thread_local void *verify_observer_arg;
 
 static int fail_budget(struct verifier *v, const char *what)
@@ -298,9 +299,8 @@ static int walk(struct verifier *v)
 		if (!err)
 			err = pop_branch(v);
 	} while (err > 0);
-	v->pc = v->count;
-	if (!err && verify_observer)
-		verify_observer(verify_observer_arg, v);
+	if (!err && verify_observer_of_end)
+		verify_observer_of_end(verify_observer_arg, v);
 	return err;
 }
 

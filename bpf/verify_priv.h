@@ -74,7 +74,7 @@ struct verifier {
 	const struct ebpf_prog_type *type;
 	const struct ebpf_insn *insns;
 	uint32_t count;
-	struct vlive *live; /* per instruction */
+	struct vlive *live;    /* per instruction */
 	uint32_t *function_of; /* first instruction of the function of each */
 	struct vjoin *joins;
 
@@ -96,8 +96,9 @@ struct verifier {
 	uint64_t steps;
 };
 
-/* For tests: called before each instruction that is walked, and after the last with pc == count. */
+/* For tests: called before each instruction that is walked; the other one when all is proved. */
 extern _Thread_local void (*verify_observer)(void *arg, const struct verifier *v);
+extern _Thread_local void (*verify_observer_of_end)(void *arg, const struct verifier *v);
 extern _Thread_local void *verify_observer_arg;
 
 static inline struct vreg *vreg_at(struct verifier *v, unsigned int reg)

@@ -252,6 +252,15 @@ static int verify_pointer_jump(struct verifier *v, struct ebpf_insn insn, const 
 	if (EBPF_CLASS(insn.code) == EBPF_JMP && (insn.code & EBPF_X) && is_packet(a) &&
 	    is_packet(b) && (equality || is_unsigned_order(op)))
 		return fork_packet(v, insn, target);
+	/*
+	 * Linux's contexts have packet pointers in 32 bits: a compiler then looks for null in a low
+	 * half. Either way is walked, and nothing is learnt.
+	 */
+	if (!v->type->runnable && EBPF_CLASS(insn.code) == EBPF_JMP32 && equality && with_null &&
+	    is_packet(a)) {
+		verify_rely_reg(v, b);
+		return fork_packet(v, insn, target);
+	}
 	return verify_fail(v, "compare packet pointers with data_end, results of lookups with 0",
 			   "this comparison would tell something about an address");
 }

@@ -156,8 +156,7 @@ int verify_stack_store(struct verifier *v, const struct vreg *base, struct ebpf_
 		slot->zero &= (uint8_t)~bit;
 		if (is_zero(value)) {
 			slot->zero |= bit;
-			slot->zero_source =
-				verify_source_join(v, slot->zero_source, value->source);
+			slot->zero_source = verify_source_join(v, slot->zero_source, value->source);
 		}
 	}
 	if (size == 4 && span.first % 4 == 0)
@@ -239,9 +238,9 @@ static bool all_zero(struct verifier *v, const struct vframe *frame, const struc
 		if (slot->spilled == SPILL_WHOLE ? !is_zero(&slot->reg) :
 						   !(slot->zero >> (position % 8) & 1))
 			return false;
-		source = verify_source_join(
-			v, source,
-			slot->spilled == SPILL_WHOLE ? slot->reg.source : slot->zero_source);
+		source = verify_source_join(v, source,
+					    slot->spilled == SPILL_WHOLE ? slot->reg.source :
+									   slot->zero_source);
 	}
 	*ret_source = source;
 	return true;
@@ -258,8 +257,8 @@ static struct vreg slot_number(struct verifier *v, const struct vframe *frame,
 		return number;
 	if (slot->reg.type == V_SCALAR &&
 	    ((slot->spilled == SPILL_WHOLE && low) ||
-	     (size <= 4 && ((slot->spilled == SPILL_LOW && low) ||
-			    (slot->spilled == SPILL_HIGH && high))))) {
+	     (size <= 4 &&
+	      ((slot->spilled == SPILL_LOW && low) || (slot->spilled == SPILL_HIGH && high))))) {
 		number.var = scalar_truncate(&slot->reg.var, size * 8);
 		number.source = slot->reg.source;
 	} else if (all_zero(v, frame, span, &number.source)) {

@@ -242,8 +242,8 @@ static void slot_bytes(const struct vslot *slot, uint8_t *ret_init, uint8_t *ret
 	if (slot->spilled != SPILL_WHOLE)
 		return;
 	*ret_init = number ? 0xff : 0;
-	*ret_zero = number && scalar_is_const(&slot->reg.var) && !slot->reg.var.bits.value ? 0xff :
-											     0;
+	*ret_zero =
+		number && scalar_is_const(&slot->reg.var) && !slot->reg.var.bits.value ? 0xff : 0;
 }
 
 static bool slot_equals(const struct vslot *seen, const struct vslot *now, struct id_map *ids)
@@ -257,8 +257,8 @@ static bool slot_equals(const struct vslot *seen, const struct vslot *now, struc
 
 static bool slot_covers(const struct vslot *seen, const struct vslot *now, struct id_map *ids)
 {
-	bool register_used = seen->spilled && (seen->reg.type != V_SCALAR ||
-					       is_relied(ids, seen->reg.source));
+	bool register_used =
+		seen->spilled && (seen->reg.type != V_SCALAR || is_relied(ids, seen->reg.source));
 	uint8_t init, zero, seen_init, seen_zero;
 
 	if (register_used &&
@@ -351,9 +351,8 @@ bool vstate_covers(const struct vstate *seen, const struct vstate *now, const st
 		live = used->read ? used->live[at].read : used->live[at].matters;
 		if (!loops_match(&seen->frames[i]->loop, &now->frames[i]->loop))
 			return false;
-		if (!frame_covers(seen->frames[i], now->frames[i],
-				  top ? live : live & kept, used->read ? used->read[i] : NULL,
-				  &ids))
+		if (!frame_covers(seen->frames[i], now->frames[i], top ? live : live & kept,
+				  used->read ? used->read[i] : NULL, &ids))
 			return false;
 	}
 	return true;

@@ -78,7 +78,8 @@ uint8_t *bpf_read_file(const char *path, size_t *ret_size)
 	return bytes;
 }
 
-struct ebpf_object *bpf_open(const char *path, char *log, size_t log_size, double *ret_us)
+struct ebpf_object *bpf_open(const char *path, char *log, size_t log_size, bool *ret_safe,
+			     double *ret_us)
 {
 	struct ebpf_object *obj = NULL;
 	size_t size;
@@ -94,23 +95,21 @@ struct ebpf_object *bpf_open(const char *path, char *log, size_t log_size, doubl
 	if (err)
 		return NULL;
 	start = bpf_now_us();
-	err = ebpf_object_verify(obj, log, log_size);
+	*ret_safe = !ebpf_object_verify(obj, log, log_size);
 	*ret_us = bpf_now_us() - start;
-	if (err) {
-		ebpf_object_unref(obj);
-		return NULL;
-	}
 	return obj;
 }
 
 struct ebpf_object *bpf_ready(const char *path, enum ebpf_engine engine, double *ret_us)
 {
 	char log[EBPF_LOG_SIZE];
-	struct ebpf_object *obj = bpf_open(path, log, sizeof(log), ret_us);
+	bool safe = false;
+	struct ebpf_object *obj = bpf_open(path, log, sizeof(log), &safe, ret_us);
 	int r;
 
-	if (!obj) {
+	if (!safe) {
 		fputs(log, stderr);
+		ebpf_object_unref(obj);
 		return NULL;
 	}
 	r = ebpf_object_prepare(obj, engine);

@@ -26,8 +26,12 @@ double bpf_now_us(void);
 /* A whole file, NULL with a message if it cannot be read; free() it. */
 uint8_t *bpf_read_file(const char *path, size_t *ret_size);
 
-/* Opens and verifies; NULL with the reason in @log, or, if that is empty, already printed. */
-struct ebpf_object *bpf_open(const char *path, char *log, size_t log_size, double *ret_us);
+/*
+ * Opens and verifies; NULL with the reason in @log, or, if that is empty, already printed.
+ * @ret_safe and @ret_us are of the verification.
+ */
+struct ebpf_object *bpf_open(const char *path, char *log, size_t log_size, bool *ret_safe,
+			     double *ret_us);
 
 /* bpf_open() made ready to run; NULL with everything printed. */
 struct ebpf_object *bpf_ready(const char *path, enum ebpf_engine engine, double *ret_us);

@@ -117,7 +117,7 @@ static int ask(const char *path, const char *name, bool accepted, json_t *root)
 	return !agree;
 }
 
-int bpf_kernel_verify(const char *path, bool accepted, json_t *root)
+int bpf_kernel_verify(const char *path, const struct ebpf_object *ours, json_t *root)
 {
 	struct bpf_object *obj;
 	struct bpf_program *prog;
@@ -128,16 +128,19 @@ int bpf_kernel_verify(const char *path, bool accepted, json_t *root)
 		json_object_set_new(root, "kernel", json_array());
 	obj = bpf_object__open_file(path, NULL);
 	if (!obj) {
-		report(root, "object", "refused: libbpf cannot open it", !accepted, "");
-		return accepted;
+		report(root, "object", "refused: libbpf cannot open it", !ours, "");
+		return ours != NULL;
 	}
 	bpf_object__for_each_program(prog, obj)
 	{
+		const char *name = bpf_program__name(prog);
+
 		if (has_linux_type(prog))
-			status |= ask(path, bpf_program__name(prog), accepted, root);
+			status |= ask(path, name, ours && !ebpf_object_prog_refusal(ours, name),
+				      root);
 		else
-			report(root, bpf_program__name(prog),
-			       "not asked: Linux has no programs of this kind", true, "");
+			report(root, name, "not asked: Linux has no programs of this kind", true,
+			       "");
 	}
 	bpf_object__close(obj);
 	return status;

@@ -13,10 +13,10 @@
 
 /*
  * Loads every program of the object that is of a kind that Linux has into the kernel, and compares
- * what it says with Leat's verdict on the whole object. Prints the outcome, or adds it to @root as
- * "kernel". 0: no disagreement; 1: one.
+ * what it says with Leat's verdict. @ours: the object after ebpf_object_verify(), NULL: it could
+ * not be read. Prints the outcome, or adds it to @root as "kernel". 0: no disagreement; 1: one.
  */
-int bpf_kernel_verify(const char *path, bool accepted, json_t *root);
+int bpf_kernel_verify(const char *path, const struct ebpf_object *ours, json_t *root);
 
 struct bpf_kernel_prog;
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-LEAT, FILTERS, CORPUS = sys.argv[1], sys.argv[2], sys.argv[3]
+LEAT, FILTERS, CORPUS, LINUX = sys.argv[1:5]
 count = failed = 0
 
 
@@ -45,9 +45,36 @@ def main():
     check('run on a short packet', code == 0 and 'r0 = 0\n' in out, code, out, err)
     code, out, err = leat('run', '--packet', 'xx', antispoof, 'leat/egress')
     check('run on no packet', code == 1 and 'hex' in err, code, err)
+    second_opinion()
     code, out, err = leat('nonsense')
     check('usage', code == 2 and 'usage' in err, code, err)
     conformance()
+
+
+def second_opinion():
+    typical, unsafe = (os.path.join(LINUX, name + '.bpf.o') for name in ('typical', 'unsafe'))
+    code, out, err = leat('verify', typical)
+    check('what is typical of Linux is safe', code == 0 and out.count(': safe') == 13, out, err)
+    code, out, err = leat('verify', '--json', unsafe)
+    programs = {p['name']: p for p in json.loads(out)['programs']}
+    refusal = programs['beyond_the_end'].get('refusal', {})
+    check('a refusal in full', code == 1 and programs['harmless']['accepted'] and
+          refusal['instruction'] == 1 and refusal['line'] and 'data' in refusal['source'] and
+          refusal['registers'] and refusal['cure'], out, err)
+    code, out, err = leat('verify', '--json', '--kernel', typical)
+    kernel = json.loads(out)['kernel']
+    if any('lets nobody here' in p['verdict'] for p in kernel):
+        check("the kernel's opinion # SKIP it lets nobody here load programs", True)
+        return
+    check('the kernel agrees', code == 0 and len(kernel) == 13 and
+          all(p['verdict'] == 'accepted' and p['agrees'] for p in kernel), out, err)
+    code, out, err = leat('verify', '--kernel', unsafe)
+    told = [line for line in out.split('\n') if line.startswith('kernel: ')]
+    check('the kernel lets root tell addresses', code == 1 and
+          [line.split(':')[1] for line in told if 'DISAGREES' in line] == [' tells_an_address'] and
+          'beyond_the_end: refused' in told[0] and told[2] == 'kernel: harmless: accepted', out, err)
+    code, out, err = leat('verify', '--kernel', os.path.join(FILTERS, 'antispoof.bpf.o'))
+    check('Linux has no filters of this kind', code == 0 and out.count('not asked') == 2, out, err)
 
 
 def conformance():

@@ -110,6 +110,7 @@ static void fill_maps(struct ebpf_env *env, const struct ebpf_object *obj, uint6
 			fill_flat(map, &g);
 			break;
 		case BPF_MAP_TYPE_DEVMAP:
+		case BPF_MAP_TYPE_XSKMAP:
 			fill_handles(map);
 			break;
 		case BPF_MAP_TYPE_ARRAY_OF_MAPS:
@@ -156,6 +157,7 @@ static bool same_map(struct ebpf_map *a, struct ebpf_map *b)
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
 	case BPF_MAP_TYPE_DEVMAP:
+	case BPF_MAP_TYPE_XSKMAP:
 		return same_storage(a, b);
 	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 		return same_storage(ebpf_map_inner(a, &key), ebpf_map_inner(b, &key));

@@ -48,9 +48,10 @@ static void begin_group(struct maker *m)
 
 static int32_t constant(struct maker *m)
 {
-	static const int32_t edges[] = {0,   1,   -1,  2,         7,         8,  15,    16, 31, 32,
-					47,  48,  63,  64,        65,        127, 128,  -128, 129, 255,
-					256, -129, 0x7fff, 0x8000, INT32_MAX, INT32_MIN, -2, 0xffff};
+	static const int32_t edges[] = {0,    1,      -1,     2,         7,         8,   15,
+					16,   31,     32,     47,        48,        63,  64,
+					65,   127,    128,    -128,      129,       255, 256,
+					-129, 0x7fff, 0x8000, INT32_MAX, INT32_MIN, -2,  0xffff};
 
 	if (below(m, 3) == 0)
 		return (int32_t)generate_random(m->g);

@@ -298,8 +298,9 @@ static bool pointer_alu(struct machine *m, struct ebpf_insn insn, const struct v
 	bool packets = (a->tag == T_PKT || a->tag == T_PKT_END) &&
 		       (b->tag == T_PKT || b->tag == T_PKT_END);
 
-	if (sub && packets) {
-		m->regs[insn.dst] = number(a->bits - b->bits);
+	if (packets && EBPF_OP(insn.code) == EBPF_SUB) {
+		m->regs[insn.dst] =
+			number(sub ? a->bits - b->bits : (uint32_t)a->bits - (uint32_t)b->bits);
 	} else if (add && b->tag == T_NUMBER) {
 		m->regs[insn.dst].bits += b->bits;
 	} else if (add && a->tag == T_NUMBER) {
@@ -492,6 +493,23 @@ static bool check_filled(struct machine *m, const struct value *pointer, uint32_
 	return true;
 }
 
+/* Does the format that a trace is passed, checked before, ask for number @index? */
+static bool is_asked_for(const struct machine *m, uint32_t index)
+{
+	const char *format = (const char *)(uintptr_t)m->regs[1].bits;
+	uint64_t i, asked = 0;
+
+	for (i = 0; i < m->regs[2].bits && format[i]; i++) {
+		if (format[i] != '%')
+			continue;
+		if (i + 1 < m->regs[2].bits && format[i + 1] == '%')
+			i++;
+		else
+			asked++;
+	}
+	return index < asked;
+}
+
 static bool check_argument(struct machine *m, const struct ebpf_helper *helper, int i)
 {
 	const struct value *arg = &m->regs[i + 1], *memory = &m->regs[i];
@@ -500,10 +518,13 @@ static bool check_argument(struct machine *m, const struct ebpf_helper *helper, 
 
 	if (helper->args[1] == ARG_MAP && m->regs[2].tag == T_MAP)
 		def = map_def(m, m->regs[2].map);
+	if (helper->args[i] == ARG_TRACED && !is_asked_for(m, (uint32_t)i - 2))
+		return true;
 	if (arg->tag == T_NONE)
 		return found(m, "unwritten argument");
 	switch (helper->args[i]) {
 	case ARG_SCALAR:
+	case ARG_TRACED:
 	case ARG_COUNT:
 		return arg->tag == T_NUMBER || found(m, "pointer passed as a number");
 	case ARG_ZERO:

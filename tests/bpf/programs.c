@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const program_maps[] = {"counters", "value", "hash",    "const", "percpu",
-				    "ring",     "outer", "handles", "lru",   NULL};
+const char *const program_maps[] = {"counters", "value",   "hash", "const",   "percpu", "ring",
+				    "outer",    "handles", "lru",  "sockets", NULL};
 
 struct ebpf_object *program_object(void)
 {
@@ -27,6 +27,7 @@ struct ebpf_object *program_object(void)
 		{.name = "outer", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 4},
 		{.name = "handles", BPF_MAP_TYPE_DEVMAP, 4, 4, 4},
 		{.name = "lru", BPF_MAP_TYPE_LRU_HASH, 8, 24, 4},
+		{.name = "sockets", BPF_MAP_TYPE_XSKMAP, 4, 4, 4},
 	};
 	struct ebpf_object *obj = calloc(1, sizeof(*obj));
 

@@ -7,7 +7,8 @@
  * "counters": array of 32 u64; "value": array of one 48-byte value; "hash": u64 keys, 16-byte
  * values; "const": read-only array of one 64-byte value; "percpu": per-CPU array of 4 values of 24
  * bytes; "ring": ring buffer of 4096 bytes; "outer": array of 4 maps, each an array of 4 values of
- * 24 bytes; "handles": 4 of them; "lru": u64 keys, 4 values of 24 bytes.
+ * 24 bytes; "handles": 4 of them; "lru": u64 keys, 4 values of 24 bytes; "sockets": 4 of
+ * AF_XDP.
  */
 enum {
 	PROGRAM_COUNTERS,
@@ -19,6 +20,7 @@ enum {
 	PROGRAM_OUTER,
 	PROGRAM_HANDLES,
 	PROGRAM_LRU,
+	PROGRAM_SOCKETS,
 };
 extern const char *const program_maps[];
 

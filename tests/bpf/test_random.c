@@ -46,8 +46,9 @@ struct run {
 };
 
 /* The proof is complete: now it is known which numbers it relied on. */
-static void conclude(struct run *run, const struct verifier *v)
+static void conclude(void *arg, const struct verifier *v)
 {
+	struct run *run = arg;
 	uint32_t pc, i, j;
 
 	for (pc = 0; pc < v->count; pc++) {
@@ -70,10 +71,6 @@ static void believe(void *arg, const struct verifier *v)
 	struct run *run = arg;
 	struct belief *belief = &run->beliefs[v->pc];
 
-	if (v->pc == v->count) {
-		conclude(run, v);
-		return;
-	}
 	if (belief->count < STATES_MAX) {
 		belief->states[belief->count].depth = v->now.depth;
 		belief->states[belief->count].relied = 0;
@@ -143,9 +140,10 @@ static int try_program(struct run *run, struct generator *g, const struct ebpf_i
 	for (i = 0; i < (int)count; i++)
 		run->beliefs[i].count = 0;
 	verify_observer = believe;
+	verify_observer_of_end = conclude;
 	verify_observer_arg = run;
 	err = ebpf_verify(run->obj, run->code, NULL, 0);
-	verify_observer = NULL;
+	verify_observer = verify_observer_of_end = NULL;
 	if (!err) {
 		assert_int_equal(ebpf_jit_compile(run->obj, run->code), 0);
 		for (n = 0; n < run->inputs && !run->wrong[0]; n++) {
