@@ -31,6 +31,13 @@ struct ebpf_instance;
 struct ebpf_map;
 struct ebpf_env;
 
+/*
+ * What a proof depends on besides the object: this number, which is raised whenever the verifier or
+ * the compiler change what they accept or make, and the platform table.
+ */
+#define EBPF_VERIFIER_VERSION 2
+uint64_t ebpf_platform_hash(void);
+
 /* Threads that per-CPU arrays may tell apart. */
 #define EBPF_CPUS_MAX 32
 

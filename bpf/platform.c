@@ -465,11 +465,19 @@ static const struct ebpf_prog_type prog_types[] = {
 	 .cost_max = LINUX_COST_MAX},
 };
 
+const struct ebpf_platform ebpf_platform = {
+	.types = prog_types,
+	.type_count = sizeof(prog_types) / sizeof(prog_types[0]),
+	.helpers = ebpf_helpers,
+	.kinds = map_kinds,
+	.kind_count = sizeof(map_kinds) / sizeof(map_kinds[0]),
+};
+
 const struct ebpf_prog_type *ebpf_prog_type_find(const char *section)
 {
 	size_t i, n;
 
-	for (i = 0; i < sizeof(prog_types) / sizeof(prog_types[0]); i++) {
+	for (i = 0; i < ebpf_platform.type_count; i++) {
 		n = strlen(prog_types[i].section);
 		if (strncmp(section, prog_types[i].section, n) == 0 &&
 		    (section[n] == '\0' || section[n] == '/'))

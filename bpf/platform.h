@@ -118,6 +118,19 @@ struct ebpf_prog_type {
 	bool runnable;      /* else only verified: it is for Linux to run */
 };
 
+/* The whole table; see ebpf_platform_hash(). */
+struct ebpf_platform {
+	const struct ebpf_prog_type *types;
+	size_t type_count;
+	const struct ebpf_helper *helpers; /* EBPF_HELPERS of them */
+	const struct ebpf_map_kind *kinds;
+	size_t kind_count;
+};
+extern const struct ebpf_platform ebpf_platform;
+
+/* A number that another table is most unlikely to have. */
+uint64_t ebpf_platform_hash_of(const struct ebpf_platform *platform);
+
 /* NULL: no such type. */
 const struct ebpf_prog_type *ebpf_prog_type_find(const char *section);
 

@@ -11,6 +11,7 @@
 
 #include "apps/leat/bytes.h"
 
+#define RECORDS_MAX 1000000U
 #define BYTES_MAX 400000U /* of a key or a value: twice that fits into a message */
 
 static const char *type_name(json_int_t type)
@@ -64,17 +65,68 @@ static int list_maps(const char *instance, const struct bpf_options *options)
 	return 0;
 }
 
+static char *hex_of(const uint8_t *bytes, size_t size)
+{
+	char *hex = calloc(2 * size + 1, 1);
+	size_t i;
+
+	for (i = 0; hex && i < size; i++)
+		snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+	return hex;
+}
+
+/* MAP, or MAP@KEY: the map at this key of a map of maps. False, with a message: no such key. */
+static bool name_map(json_t *request, const char *map)
+{
+	const char *at = strchr(map, '@');
+	uint8_t bytes[512];
+	size_t size = 0;
+	char *hex;
+
+	if (!at) {
+		json_object_set_new(request, "map", json_string(map));
+		return true;
+	}
+	if (!bytes_add(at + 1, bytes, sizeof(bytes), &size)) {
+		fprintf(stderr, "leat: '%s' is not understood\n", at + 1);
+		return false;
+	}
+	hex = hex_of(bytes, size);
+	json_object_set_new(request, "map", json_stringn(map, (size_t)(at - map)));
+	json_object_set_new(request, "inner", json_string(hex ? hex : ""));
+	free(hex);
+	return true;
+}
+
 static json_t *ask(const char *instance, const char *map, const char *action, const char *key,
 		   const char *value)
 {
-	json_t *request = json_pack("{s:s, s:s, s:s, s:s}", "op", "map", "name", instance, "map",
-				    map, "action", action);
+	json_t *request =
+		json_pack("{s:s, s:s, s:s}", "op", "map", "name", instance, "action", action);
 
+	if (!name_map(request, map)) {
+		json_decref(request);
+		return NULL;
+	}
 	if (key)
 		json_object_set_new(request, "key", json_string(key));
 	if (value)
 		json_object_set_new(request, "value", json_string(value));
 	return daemon_ask(request, NULL, NULL);
+}
+
+/* The value of an answer or an entry; of a per-CPU map one for each dataplane thread. */
+static void show_value(json_t *entry)
+{
+	json_t *values = json_object_get(entry, "values"), *value;
+	size_t i;
+
+	printf("%s", text(entry, "value"));
+	json_array_foreach(values, i, value)
+	{
+		printf("%s%s", i ? " " : "", json_string_value(value));
+	}
+	putchar('\n');
 }
 
 static int show_entries(json_t *entries, json_t *all)
@@ -84,11 +136,48 @@ static int show_entries(json_t *entries, json_t *all)
 
 	json_array_foreach(entries, i, entry)
 	{
-		if (all)
+		if (all) {
 			json_array_append(all, entry);
-		else
-			printf("%s = %s\n", text(entry, "key"), text(entry, "value"));
+		} else {
+			printf("%s = ", text(entry, "key"));
+			show_value(entry);
+		}
 	}
+	return (int)i;
+}
+
+/* The records of a ring, one a line, until there is none; with --json how many were lost, too. */
+static int take_records(const char *instance, const char *map, const struct bpf_options *options)
+{
+	json_t *all = json_array(), *answer, *record, *lost = NULL;
+	size_t i, count, taken = 0;
+
+	do {
+		answer = ask(instance, map, "take", NULL, NULL);
+		count = json_array_size(json_object_get(answer, "records"));
+		taken += count;
+		json_array_foreach(json_object_get(answer, "records"), i, record)
+		{
+			if (options->json)
+				json_array_append(all, record);
+			else
+				puts(json_string_value(record));
+		}
+		json_decref(lost);
+		lost = json_incref(json_object_get(answer, "lost"));
+		json_decref(answer);
+		/* a ring that fills faster than it is read would keep us for ever */
+	} while (count && taken < RECORDS_MAX);
+	if (options->json && lost) {
+		json_t *root = json_pack("{s:O, s:O}", "records", all, "lost", lost);
+
+		json_dumpf(root, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(root);
+	}
+	json_decref(all);
+	i = lost ? 0 : 1;
+	json_decref(lost);
 	return (int)i;
 }
 
@@ -128,8 +217,7 @@ static int list_entries(const char *instance, const char *map, const struct bpf_
 static char *hex_words(char **words, const char *end, char ***ret_next)
 {
 	static uint8_t bytes[BYTES_MAX];
-	size_t size = 0, i;
-	char *hex;
+	size_t size = 0;
 
 	for (; *words && (!end || strcmp(*words, end) != 0); words++)
 		if (!bytes_add(*words, bytes, sizeof(bytes), &size)) {
@@ -137,10 +225,7 @@ static char *hex_words(char **words, const char *end, char ***ret_next)
 			return NULL;
 		}
 	*ret_next = words;
-	hex = calloc(2 * size + 1, 1);
-	for (i = 0; hex && i < size; i++)
-		snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-	return hex;
+	return hex_of(bytes, size);
 }
 
 /* A value may leave out zero bytes at its end: a list of rules, say. */
@@ -159,19 +244,9 @@ static char *padded(char *hex, json_int_t value_size)
 /* The map's value size, -1 with a message. */
 static json_int_t value_size_of(const char *instance, const char *map)
 {
-	json_t *answer = daemon_ask(json_pack("{s:s, s:s}", "op", "filter-show", "name", instance),
-				    NULL, NULL);
-	json_t *maps = json_object_get(json_object_get(answer, "filter"), "maps"), *each;
-	json_int_t size = -1;
-	size_t i;
+	json_t *answer = ask(instance, map, "info", NULL, NULL);
+	json_int_t size = answer ? number(json_object_get(answer, "map"), "value_size") : -1;
 
-	json_array_foreach(maps, i, each)
-	{
-		if (strcmp(text(each, "name"), map) == 0)
-			size = number(each, "value_size");
-	}
-	if (answer && size < 0)
-		fprintf(stderr, "leat: the filter of '%s' has no map '%s'\n", instance, map);
 	json_decref(answer);
 	return size;
 }
@@ -194,7 +269,7 @@ static int change(const char *instance, const char *map, const char *action, cha
 		answer = ask(instance, map, action, key, value);
 	if (answer) {
 		if (strcmp(action, "get") == 0)
-			puts(text(answer, "value"));
+			show_value(answer);
 		status = 0;
 	}
 	json_decref(answer);
@@ -205,7 +280,10 @@ static int change(const char *instance, const char *map, const char *action, cha
 
 int bpf_map(int argc, char **argv, const struct bpf_options *options)
 {
+	static const char *const actions[] = {"get", "set", "delete", "create", "remove"};
 	const char *action = argc > 2 ? argv[2] : "list";
+	bool known = false;
+	size_t i;
 
 	if (argc < 1)
 		return bpf_usage();
@@ -213,8 +291,11 @@ int bpf_map(int argc, char **argv, const struct bpf_options *options)
 		return list_maps(argv[0], options);
 	if (strcmp(action, "list") == 0 && argc <= 3)
 		return list_entries(argv[0], argv[1], options);
-	if (argc < 4 || (strcmp(action, "get") != 0 && strcmp(action, "set") != 0 &&
-			 strcmp(action, "delete") != 0))
+	if (strcmp(action, "take") == 0 && argc == 3)
+		return take_records(argv[0], argv[1], options);
+	for (i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		known |= strcmp(action, actions[i]) == 0;
+	if (argc < 4 || !known)
 		return bpf_usage();
 	return change(argv[0], argv[1], action, argv + 3);
 }

@@ -28,7 +28,10 @@ static int usage_to(FILE *out)
 	      "       leat bpf test FILE SCRIPT...\n"
 	      "       leat bpf bench [--json] [--quick] [--only CASE,...] [FILE...]\n"
 	      "       leat bpf sign --key PRIVATE.pem FILE...\n"
-	      "       leat bpf map NAME [MAP [list | get KEY | set KEY = VALUE | delete KEY]]\n"
+	      "       leat bpf map [--json] NAME [MAP [list | get KEY | set KEY = VALUE |\n"
+	      "                                        delete KEY]]\n"
+	      "       leat bpf map [--json] NAME RING take\n"
+	      "       leat bpf map NAME OUTER create KEY | remove KEY      (OUTER@KEY: that map)\n"
 	      "       leat bpf conformance [--engine E] [MEMORY-HEX] < PROGRAM-HEX\n"
 	      "FILE is an eBPF object, PROGRAM a section or function, E interpreter or compiler.\n"
 	      "Exit status: 0 yes; 1 no: refused, wrong, or not there; 2 not understood.\n",

@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bpf/bpf.h"
+
 #define UPLINK_WAIT_MS 5000
 #define NETNS_TRIES 64U /* leatd's beside each other */
 #define LINGER_NS 50000U
@@ -258,6 +260,7 @@ static int start(void)
 	if (r)
 		return r;
 	dpu_config.nr_cores = dp.nr_cores;
+	ebpf_cpus_set(MIN(dp.nr_cores, (unsigned)EBPF_CPUS_MAX));
 	dpu_config.service_ip_be = dp.config.service_ip_be;
 	sched_config.nr_cores = dp.nr_cores;
 	dp_sched_host_init(&sched_config.host);

@@ -21,6 +21,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "bpf/bpf.h"
+
 #define POLL_NS 60000U           /* an idle core polls so long after the last work */
 #define POLLER_AFTER_NS 200000U  /* frames for so long: worth another core's polling */
 #define UPLINK_ACTIVE_NS 100000U /* read the uplink in every round so long after the last frame */
@@ -296,6 +298,7 @@ void *dp_thread_main(void *arg)
 	unsigned n;
 
 	thread_prepare(core);
+	ebpf_thread_cpu_set(core->index);
 	while (!atomic_load_explicit(&dp.stopping, memory_order_relaxed)) {
 		now_ns = dp_now_ns();
 		n = dp_round(core, now_ns);

@@ -1,9 +1,8 @@
 /*
  * filter.c - filters: from an object file to something that the DPU runs.
  *
- * What was proved once is kept: the same bytes for the same tenant are neither proved nor compiled
- * again while this leatd runs. The verifier, its tables and Leat's version are the same for as
- * long.
+ * What was proved once is kept: the same bytes for the same tenant, by the same verifier and
+ * platform table, are neither proved nor compiled again while this leatd runs.
  */
 #include "apps/leatd/leatd.h"
 
@@ -80,6 +79,15 @@ void filter_proofs_finish(struct leatd *leatd)
 	signature_key_free(leatd->signer);
 }
 
+/* What a proof is of: the object, whose slice it reaches, and who proved it. */
+static int proof_digest(const struct filter_source *source, const void *bytes, size_t size,
+			uint8_t ret_digest[DIGEST_BYTES])
+{
+	const uint64_t with[] = {source->tenant, EBPF_VERIFIER_VERSION, ebpf_platform_hash()};
+
+	return signature_digest(bytes, size, with, sizeof(with), ret_digest);
+}
+
 static int object_prove(struct leatd *leatd, const struct filter_source *source, const void *bytes,
 			size_t size, char *error, size_t error_size,
 			struct ebpf_object **ret_object)
@@ -87,7 +95,7 @@ static int object_prove(struct leatd *leatd, const struct filter_source *source,
 	char report[EBPF_LOG_SIZE] = "";
 	uint8_t digest[DIGEST_BYTES];
 	struct filter_proof *proof;
-	int r = signature_digest(bytes, size, &source->tenant, sizeof(source->tenant), digest);
+	int r = proof_digest(source, bytes, size, digest);
 
 	proof = r ? NULL : proof_find(leatd, digest);
 	if (proof) {

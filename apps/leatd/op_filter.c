@@ -9,8 +9,10 @@
 
 #include "apps/leatd/leatd.h"
 #include "leat/abi/filter.h"
+#include "leat/base/bits.h"
 
-#define DUMP_BYTES 262144U /* of keys and values in one answer */
+#define DUMP_BYTES 262144U  /* of keys and values in one answer */
+#define RECORD_BYTES 65536U /* of a record of a ring; the rest of a longer one is lost */
 
 /* ---- filter show ---- */
 
@@ -130,6 +132,7 @@ void op_filter_show(struct leatd *leatd, struct client *client, const struct req
 
 struct map_request {
 	const char *action, *map, *key, *value; /* keys and values in hex; NULL: not given */
+	const char *inner;                      /* the map at this key of the map of maps */
 	json_t *reply;
 	int error; /* negative errno */
 	const char *problem;
@@ -180,44 +183,97 @@ static void put_hex(json_t *json, const char *name, const uint8_t *bytes, size_t
 	free(hex);
 }
 
+/* The value at a key: one, or one for each dataplane thread. 0 or a negative errno. */
+static int put_value(json_t *json, struct ebpf_map *map, const struct ebpf_map_info *info,
+		     const uint8_t *key)
+{
+	uint8_t *value = malloc(info->value_size);
+	json_t *values = info->copies > 1 ? json_array() : NULL;
+	int r = value != NULL ? 0 : -ENOMEM;
+
+	for (uint32_t copy = 0; copy < info->copies && r == 0; copy++) {
+		char *hex = NULL;
+
+		r = ebpf_map_lookup_copy(map, key, copy, value);
+		if (r == 0 && values != NULL)
+			json_array_append_new(values,
+					      json_string(hex = hex_of(value, info->value_size)));
+		else if (r == 0)
+			put_hex(json, "value", value, info->value_size);
+		free(hex);
+	}
+	if (r == 0 && values != NULL)
+		json_object_set(json, "values", values);
+	json_decref(values);
+	free(value);
+	return r;
+}
+
+/* One entry; NULL: it went away, or there is no map at this key of a map of maps. */
+static json_t *entry_json(struct ebpf_map *map, const struct ebpf_map_info *info,
+			  const uint8_t *key)
+{
+	json_t *entry = json_object();
+	int r = 0;
+
+	put_hex(entry, "key", key, info->key_size);
+	if (ebpf_map_inner(map, key) != NULL)
+		json_object_set_new(entry, "value", json_string("map"));
+	else
+		r = put_value(entry, map, info, key);
+	if (r == 0)
+		return entry;
+	json_decref(entry);
+	return NULL;
+}
+
 /* Entries behind the key (from the first if none is given), as many as fit into an answer. */
 static void map_list(struct map_request *m, struct ebpf_map *map, const struct ebpf_map_info *info)
 {
 	uint8_t *key = bytes_of(m->key, info->key_size), *next = malloc(info->key_size);
-	uint8_t *value = malloc(info->value_size);
-	json_t *list = json_array();
+	json_t *list = json_array(), *entry;
 	size_t bytes = 0;
 
-	while (next != NULL && value != NULL && bytes < DUMP_BYTES &&
-	       ebpf_map_next_key(map, key, next) == 0) {
+	while (next != NULL && bytes < DUMP_BYTES && ebpf_map_next_key(map, key, next) == 0) {
 		uint8_t *swap = key != NULL ? key : malloc(info->key_size);
 
 		key = next;
 		next = swap;
-		if (ebpf_map_lookup(map, key, value) == 0) {
-			json_t *entry = json_object();
-
-			put_hex(entry, "key", key, info->key_size);
-			put_hex(entry, "value", value, info->value_size);
+		entry = entry_json(map, info, key);
+		if (entry != NULL) {
 			json_array_append_new(list, entry);
-			bytes += info->key_size + info->value_size;
+			bytes += info->key_size + info->value_size * info->copies;
 		}
 	}
 	json_object_set_new(m->reply, "entries", list);
 	free(key);
 	free(next);
-	free(value);
 }
 
-static void map_get(struct map_request *m, struct ebpf_map *map, const struct ebpf_map_info *info,
-		    const uint8_t *key)
+/* The records that wait in a ring, as many as fit into an answer; they are gone from it then. */
+static void map_take(struct map_request *m, struct ebpf_map *map)
 {
-	uint8_t *value = malloc(info->value_size);
+	uint8_t *record = malloc(RECORD_BYTES);
+	json_t *list = json_array();
+	uint64_t lost = 0;
+	size_t bytes = 0;
+	int64_t n = record != NULL ? 0 : -ENOMEM;
 
-	m->error = value != NULL ? ebpf_map_lookup(map, key, value) : -ENOMEM;
-	if (m->error == 0)
-		put_hex(m->reply, "value", value, info->value_size);
-	free(value);
+	while (n >= 0 && bytes < DUMP_BYTES) {
+		n = ebpf_map_ring_take(map, record, RECORD_BYTES, &lost);
+		if (n >= 0) {
+			char *hex = hex_of(record, MIN((size_t)n, (size_t)RECORD_BYTES));
+
+			json_array_append_new(list, json_string(hex != NULL ? hex : ""));
+			bytes += (size_t)n + 1;
+			free(hex);
+		}
+	}
+	if (n < 0 && n != -ENOENT)
+		m->error = (int)n;
+	json_object_set_new(m->reply, "records", list);
+	json_object_set_new(m->reply, "lost", json_integer((json_int_t)lost));
+	free(record);
 }
 
 static void map_set(struct map_request *m, struct ebpf_map *map, const struct ebpf_map_info *info,
@@ -234,37 +290,68 @@ static void map_set(struct map_request *m, struct ebpf_map *map, const struct eb
 	free(value);
 }
 
-static void map_change(struct ebpf_instance *filter, void *arg)
+/* One entry, by its key. */
+static void map_entry(struct map_request *m, struct ebpf_map *map, const struct ebpf_map_info *info)
 {
-	struct map_request *m = arg;
+	uint8_t *key = bytes_of(m->key, info->key_size);
+
+	if (key == NULL)
+		m->problem = "a key has another size";
+	else if (strcmp(m->action, "get") == 0)
+		m->error = put_value(m->reply, map, info, key);
+	else if (strcmp(m->action, "set") == 0)
+		map_set(m, map, info, key);
+	else if (strcmp(m->action, "create") == 0)
+		m->error = ebpf_map_inner_create(map, key);
+	else if (strcmp(m->action, "remove") == 0)
+		m->error = ebpf_map_inner_remove(map, key);
+	else if (strcmp(m->action, "delete") == 0)
+		m->error = ebpf_map_delete(map, key);
+	else
+		m->problem = "there is no such action";
+	free(key);
+}
+
+/* The map that is meant: the filter's, or one that is in it; NULL with the problem. */
+static struct ebpf_map *map_meant(struct map_request *m, struct ebpf_instance *filter)
+{
 	struct ebpf_map *map = ebpf_instance_map(filter, m->map);
 	struct ebpf_map_info info;
 	uint8_t *key;
 
-	if (map == NULL) {
-		m->problem = "the filter has no such map";
+	m->problem = "the filter has no such map";
+	if (map == NULL || m->inner == NULL)
+		return map;
+	ebpf_map_info(map, &info);
+	key = bytes_of(m->inner, info.key_size);
+	map = key != NULL ? ebpf_map_inner(map, key) : NULL;
+	m->problem = "it has no map at this key";
+	free(key);
+	return map;
+}
+
+static void map_change(struct ebpf_instance *filter, void *arg)
+{
+	struct map_request *m = arg;
+	struct ebpf_map *map = map_meant(m, filter);
+	struct ebpf_map_info info;
+
+	if (map == NULL)
 		return;
-	}
 	m->problem = NULL;
 	ebpf_map_info(map, &info);
 	json_object_set_new(m->reply, "map", map_json(map));
-	if (strcmp(m->action, "list") == 0) {
-		map_list(m, map, &info);
+	if (strcmp(m->action, "info") == 0)
 		return;
-	}
-	key = bytes_of(m->key, info.key_size);
-	if (key == NULL)
-		m->problem = "a key has another size";
-	else if (strcmp(m->action, "get") == 0)
-		map_get(m, map, &info, key);
-	else if (strcmp(m->action, "set") == 0)
-		map_set(m, map, &info, key);
+	if (strcmp(m->action, "list") == 0)
+		map_list(m, map, &info);
+	else if (strcmp(m->action, "take") == 0)
+		map_take(m, map);
 	else
-		m->error = ebpf_map_delete(map, key);
-	free(key);
+		map_entry(m, map, &info);
 }
 
-/* action: list, info, get, set or delete. */
+/* action: info, list, get, set, delete; take (rings); create, remove (maps of maps). */
 void op_map(struct leatd *leatd, struct client *client, const struct request *req)
 {
 	struct instance *inst = running_instance(leatd, client, req);
@@ -273,6 +360,7 @@ void op_map(struct leatd *leatd, struct client *client, const struct request *re
 		.map = json_string_value(json_object_get(req->json, "map")),
 		.key = json_string_value(json_object_get(req->json, "key")),
 		.value = json_string_value(json_object_get(req->json, "value")),
+		.inner = json_string_value(json_object_get(req->json, "inner")),
 		.problem = "it has no filter",
 	};
 

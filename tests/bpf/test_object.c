@@ -3,6 +3,7 @@
  * several threads; and objects that are damaged in every way.
  */
 #include "bpf/bpf.h"
+#include "bpf/platform.h"
 #include "leat/abi/filter.h"
 
 #include <stdarg.h>
@@ -328,13 +329,54 @@ static void test_disassembly(void **state)
 	ebpf_object_unref(obj);
 }
 
+/* A proof is kept under a hash of the platform table: each row changes it. */
+static void test_platform_hash(void **state)
+{
+	static struct ebpf_helper helpers[EBPF_HELPERS];
+	struct ebpf_prog_type types[8];
+	struct ebpf_map_kind kinds[32];
+	struct ebpf_platform other = ebpf_platform;
+	uint64_t hash = ebpf_platform_hash();
+
+	(void)state;
+	assert_true(ebpf_platform.type_count <= 8 && ebpf_platform.kind_count <= 32);
+	memcpy(helpers, ebpf_helpers, sizeof(helpers));
+	memcpy(types, ebpf_platform.types, ebpf_platform.type_count * sizeof(types[0]));
+	memcpy(kinds, ebpf_platform.kinds, ebpf_platform.kind_count * sizeof(kinds[0]));
+	other.helpers = helpers;
+	other.types = types;
+	other.kinds = kinds;
+	assert_true(ebpf_platform_hash_of(&other) == hash);
+	helpers[BPF_FUNC_map_update_elem].changes_map = false;
+	assert_true(ebpf_platform_hash_of(&other) != hash);
+	helpers[BPF_FUNC_map_update_elem].changes_map = true;
+	helpers[BPF_FUNC_ktime_get_ns].rmax = 5;
+	assert_true(ebpf_platform_hash_of(&other) != hash);
+	helpers[BPF_FUNC_ktime_get_ns].rmax = 0;
+	types[0].cost_max++;
+	assert_true(ebpf_platform_hash_of(&other) != hash);
+	types[0].cost_max--;
+	kinds[0].role = ROLE_RING;
+	assert_true(ebpf_platform_hash_of(&other) != hash);
+	kinds[0].role = ebpf_platform.kinds[0].role;
+	other.type_count--;
+	assert_true(ebpf_platform_hash_of(&other) != hash);
+	other.type_count++;
+	assert_true(ebpf_platform_hash_of(&other) == hash);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),       cmocka_unit_test(test_instances_are_apart),
-		cmocka_unit_test(test_drop_all),    cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_array),       cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_features),    cmocka_unit_test(test_against_libbpf),
+		cmocka_unit_test(test_platform_hash),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_instances_are_apart),
+		cmocka_unit_test(test_drop_all),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_array),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_against_libbpf),
 		cmocka_unit_test(test_disassembly),
 	};
 
