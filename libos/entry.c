@@ -100,6 +100,7 @@ static void work_locked(struct pt_regs *regs)
 	/* A program that never blocks has to see its packets too. */
 	if (net_glue_pending((unsigned)kt->vcpu))
 		net_glue_poll((unsigned)kt->vcpu);
+	ticker_catch_up();
 	do {
 		kt = this_kthread();
 		asked = __atomic_exchange_n(&kt->need_resched, 0, __ATOMIC_RELAXED) != 0;

@@ -65,8 +65,12 @@ struct instance {
 	unsigned nr_lingering;       /* kthreads that poll for work now */
 	struct list dead_kthreads;   /* of kthread.node: until their host threads are proved gone */
 	unsigned nr_runnable;        /* tasks on the queues of all host processes */
+	uint64_t nr_popped;          /* tasks taken off them so far */
+	bool steal_now;              /* whoever lingers takes the queued task at once */
 	struct kthread *ticker;      /* ticker.c; NULL until it is needed */
 	uint64_t ticks;              /* of the ticker */
+	unsigned ticks_more;         /* with nobody waiting, before it sleeps */
+	bool tick_due;               /* who leaves a call makes it */
 	uint64_t ticker_deadline_ns; /* when it looks again; UINT64_MAX: when it is told to */
 	uint64_t xsave_mask;         /* components that XSAVEC handles here */
 	uint32_t xsave_size;
@@ -97,6 +101,8 @@ static inline const struct abi_control *control_page(void)
 
 /* The instance lock: entry.c takes it around handlers that are not NOLOCK. Not recursive. */
 void instance_lock(void);
+/* False: somebody holds it. */
+bool instance_trylock(void);
 void instance_unlock(void);
 
 /* random.c: a ChaCha20 generator keyed from boot->random, mixed with rdrand where there is one. */

@@ -126,6 +126,8 @@ void sched_safe_point(struct kthread *kt);
 
 /* Sees to it that the ticker runs if runnable tasks wait or timers are pending. */
 void ticker_cover(void);
+/* Makes the tick for which the ticker found the lock held. */
+void ticker_catch_up(void);
 void kthread_timer_armed(uint64_t deadline_ns); /* timer.c: a new earliest timer */
 
 /* ---- segbase.c: the bases of %fs and %gs ---- */

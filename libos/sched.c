@@ -22,8 +22,9 @@
 /* entry.S */
 void context_switch(uint64_t *ret_old_sp, uint64_t new_sp);
 
-#define EAGER_FOR_NS 50000UL /* what another core costs: a grant, and caches */
-#define LINGER_CHECKS 8U     /* looks at the hints between two yields */
+#define EAGER_FOR_NS 50000UL   /* what another core costs: a grant, and caches */
+#define LINGER_CHECKS 8U       /* looks at the hints between two yields */
+#define STEAL_AFTER_NS 20000UL /* a task that queues for so long has a waker that goes on */
 
 /* ---- the queue ---- */
 
@@ -83,6 +84,8 @@ static struct task *sched_pop(struct hostproc *host)
 	task = list_entry(host->rq.next, struct task, rq_node);
 	list_del(&task->rq_node);
 	instance()->nr_runnable--;
+	instance()->nr_popped++;
+	instance()->steal_now = false;
 	return task;
 }
 
@@ -103,16 +106,14 @@ void sched_set_priority(struct task *task, int priority)
 
 /*
  * Mostly the waker blocks soon and its kthread goes on with the woken task: that is cheaper than
- * another core.  Another vcpu is asked for where tasks queue up, where the waker is no task that
- * could block, and where it was seen to go on for long after it had woken somebody (ticker.c).
+ * another core.  Another one is wanted where tasks queue up, where the waker is no task that could
+ * block, and where it was seen to go on for long after it had woken somebody (ticker.c).
  */
-static bool wake_wants_vcpu(const struct hostproc *host, bool backlog)
+static bool wake_wants_core(const struct hostproc *host, bool backlog)
 {
 	struct kthread *kt = this_kthread();
 	struct task *waker = kt->current;
 
-	if (instance()->nr_lingering > 0)
-		return false;
 	if (kt->state == KT_HELPER)
 		return true;
 	if (waker != NULL && waker->eager_wakes > 0 && waker->process->host == host) {
@@ -135,7 +136,10 @@ void task_wake(struct task *task)
 	timer_cancel(&task->sleep_timer);
 	sched_enqueue(task);
 	sched_preempt_lower(task);
-	if (wake_wants_vcpu(host, backlog))
+	if (instance()->nr_lingering > 0)
+		instance()->steal_now =
+			host != this_kthread()->host || wake_wants_core(host, backlog);
+	else if (wake_wants_core(host, backlog))
 		vcpu_want(host);
 	if (this_kthread()->state == KT_HELPER)
 		ticker_cover();
@@ -376,11 +380,36 @@ static bool sched_hand_over(struct kthread *kt)
 
 /* ---- no work ---- */
 
-/* Cheap looks without the lock: is it worth taking it? Hints only: races are harmless. */
+/* What one who lingers has seen of the queues. */
+struct linger {
+	uint64_t popped;   /* instance()->nr_popped when it last changed */
+	uint64_t since_ns; /* a task has waited since then; 0: none waits */
+};
+
+/* Without the lock, so hints only: races are harmless. */
+static bool sched_task_left(struct linger *linger, uint64_t now_ns)
+{
+	const struct instance *inst = instance();
+	unsigned nr = __atomic_load_n(&inst->nr_runnable, __ATOMIC_RELAXED);
+	uint64_t popped = __atomic_load_n(&inst->nr_popped, __ATOMIC_RELAXED);
+
+	if (nr == 0) {
+		linger->since_ns = 0;
+		return false;
+	}
+	if (nr > 1 || __atomic_load_n(&inst->steal_now, __ATOMIC_RELAXED))
+		return true;
+	if (linger->since_ns == 0 || linger->popped != popped) {
+		linger->since_ns = now_ns;
+		linger->popped = popped;
+	}
+	return now_ns - linger->since_ns >= STEAL_AFTER_NS;
+}
+
+/* Cheap looks without the lock: is it worth taking it? */
 static bool sched_hint(const struct kthread *kt, unsigned vcpu)
 {
-	return __atomic_load_n(&instance()->nr_runnable, __ATOMIC_RELAXED) != 0 ||
-	       net_glue_pending(vcpu) ||
+	return net_glue_pending(vcpu) ||
 	       __atomic_load_n(&abi_instance_of(window())->ext_signals, __ATOMIC_RELAXED) != 0 ||
 	       freeze_asked() || kthread_preempt_asked(kt);
 }
@@ -394,6 +423,7 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 	unsigned vcpu = (unsigned)kt->vcpu;
 	struct abi_vcpu *slot = abi_vcpu_of(window(), vcpu);
 	uint64_t timer_ns = timers_next_ns();
+	struct linger linger = {0};
 
 	instance()->nr_lingering++;
 	kt->lingering = true;
@@ -402,9 +432,12 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 	for (;;) {
 		uint64_t now_ns = clock_monotonic_ns();
 
-		if (now_ns >= until_ns || now_ns >= timer_ns || sched_hint(kt, vcpu))
+		if (now_ns >= until_ns || now_ns >= timer_ns || sched_hint(kt, vcpu) ||
+		    sched_task_left(&linger, now_ns))
 			break;
-		for (unsigned i = 0; i < LINGER_CHECKS && !sched_hint(kt, vcpu); i++)
+		for (unsigned i = 0; i < LINGER_CHECKS && !sched_hint(kt, vcpu) &&
+				     !sched_task_left(&linger, now_ns);
+		     i++)
 			cpu_relax();
 		slot->yields++;
 		host_sched_yield();

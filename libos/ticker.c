@@ -8,6 +8,7 @@
  * good: it costs an idle instance nothing.  (A host timer a kthread would need three more host
  * calls.)
  */
+#include "leat/base/bits.h"
 #include "libos/clock.h"
 #include "libos/instance.h"
 #include "libos/kthread.h"
@@ -16,6 +17,7 @@
 #define WAIT_TICKS 2U      /* one whole tick */
 #define SLICE_NS 4000000UL /* of a task while others wait */
 #define EAGER_WAKES 64U    /* after a task kept others waiting for a tick */
+#define MISSES_MAX 16U     /* ticks left to whoever holds the lock, in a row */
 /* Ticks without anybody waiting, so that it is not woken a thousand times a second. */
 #define TICKS_MORE 16U
 
@@ -105,18 +107,45 @@ static uint64_t tick(uint64_t now_ns, unsigned *inout_ticks)
 	return now_ns + TICK_NS;
 }
 
+/* With the lock. */
+static void tick_take(uint64_t now_ns)
+{
+	struct instance *inst = instance();
+
+	__atomic_store_n(&inst->tick_due, false, __ATOMIC_RELAXED);
+	inst->ticker_deadline_ns = tick(now_ns, &inst->ticks_more);
+}
+
+void ticker_catch_up(void)
+{
+	if (unlikely(__atomic_load_n(&instance()->tick_due, __ATOMIC_RELAXED)))
+		tick_take(clock_monotonic_ns());
+}
+
+/*
+ * While programs mostly are in system calls the lock is hardly ever free, and every unlock with
+ * somebody asleep on it costs a host call.  So who holds it makes the tick on his way out.
+ */
 static void ticker_run(void *arg)
 {
 	struct kthread *kt = this_kthread();
-	uint64_t now_ns, next_ns;
-	unsigned ticks = 0;
+	struct instance *inst = instance();
+	unsigned misses = 0;
 
 	(void)arg;
 	for (;;) {
-		now_ns = clock_monotonic_ns();
-		instance_lock();
-		next_ns = tick(now_ns, &ticks);
-		instance()->ticker_deadline_ns = next_ns;
+		uint64_t now_ns = clock_monotonic_ns(), next_ns;
+
+		if (!instance_trylock() && ++misses < MISSES_MAX) {
+			__atomic_store_n(&inst->tick_due, true, __ATOMIC_RELAXED);
+			kthread_helper_wait(kt, TICK_NS);
+			continue;
+		}
+		if (misses == MISSES_MAX)
+			instance_lock();
+		misses = 0;
+		tick_take(now_ns);
+		next_ns = inst->ticker_deadline_ns;
 		instance_unlock();
 		kthread_helper_wait(kt, next_ns == UINT64_MAX ? UINT64_MAX : next_ns - now_ns);
 	}
