@@ -1,8 +1,10 @@
 /*
- * service.c - what the DPU itself answers, at an address of its own: names of instances (dns.c).
+ * service.c - what the DPU itself answers: names of instances (dns.c), at an address of its own and
+ * at every other that lies outside the sender's network, where nobody else would: so a program
+ * finds names through whatever server its /etc/resolv.conf has.
  *
- * A frame to the service's MAC has passed its sender's egress filter; the answer comes from there,
- * through the sender's ingress filter, like a frame from the uplink.
+ * The frame has passed its sender's egress filter; the answer comes from the address that was
+ * asked, through the sender's ingress filter, like a frame from the uplink.
  */
 #include "net/dpu/private.h"
 
@@ -53,9 +55,16 @@ static size_t message_copy(const struct dpu_frame *frame, const struct udphdr *u
 	return got;
 }
 
-/* A UDP datagram over plain IPv4 to the service's port for names? */
-static bool is_question(const struct dpu *dpu, const struct dpu_frame *frame, struct iphdr *ret_ip,
-			struct udphdr *ret_udp)
+static bool is_outside(const struct dpu_port_config *config, uint32_t ip_be)
+{
+	uint32_t low_bits = config->prefix_len < 32 ? UINT32_MAX >> config->prefix_len : 0;
+
+	return ((ntohl(ip_be) ^ ntohl(config->ipv4_be)) & ~low_bits) != 0;
+}
+
+/* A UDP datagram over plain IPv4 to the port for names, of the service or of a server outside? */
+static bool is_question(const struct dpu *dpu, const struct dpu_port *from,
+			const struct dpu_frame *frame, struct iphdr *ret_ip, struct udphdr *ret_udp)
 {
 	uint16_t type;
 
@@ -66,8 +75,9 @@ static bool is_question(const struct dpu *dpu, const struct dpu_frame *frame, st
 	memcpy(ret_udp, frame->head + DPU_ETH_BYTES + sizeof(*ret_ip), sizeof(*ret_udp));
 	return type == htons(ETHERTYPE_IP) && ret_ip->version == 4 && ret_ip->ihl == 5 &&
 	       (ret_ip->frag_off & htons(IP_MF | IP_OFFMASK)) == 0 &&
-	       ret_ip->protocol == IPPROTO_UDP && ret_ip->daddr == dpu->config.service_ip_be &&
-	       ret_udp->uh_dport == htons(PORT_DOMAIN);
+	       ret_ip->protocol == IPPROTO_UDP && ret_udp->uh_dport == htons(PORT_DOMAIN) &&
+	       (ret_ip->daddr == dpu->config.service_ip_be ||
+		is_outside(&from->config, ret_ip->daddr));
 }
 
 /* The reply's frame: `bytes` of message lie behind its headers already. */
@@ -113,7 +123,7 @@ bool dpu_service_answer(const struct dpu *dpu, const struct dpu_table *table,
 	struct udphdr udp;
 	size_t bytes;
 
-	if (!is_question(dpu, frame, &ip, &udp) ||
+	if (!is_question(dpu, from, frame, &ip, &udp) ||
 	    dpu_dns_parse(message, message_copy(frame, &udp, message), &question))
 		return false;
 	if (question.rcode == DPU_DNS_NOERROR)

@@ -293,17 +293,20 @@ static void follow_handle(struct dpu *dpu, unsigned core, const struct dpu_table
 		deliver_now(dpu, core, from, to, frame);
 }
 
-/* A frame for the DPU itself. */
-static void to_service(struct dpu *dpu, unsigned core, const struct dpu_table *table,
-		       struct dpu_port *from, const struct dpu_frame *frame)
+/* A frame for none of the ports: a question to the DPU itself, or one for the uplink. */
+static void to_nobody(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		      struct dpu_port *from, const struct dpu_frame *frame)
 {
 	uint8_t packet[DPU_SERVICE_BYTES];
 	struct dpu_frame reply;
 
-	if (dpu_service_answer(dpu, table, from, frame, packet, &reply))
+	if (dpu->config.service_ip_be &&
+	    dpu_service_answer(dpu, table, from, frame, packet, &reply))
 		deliver_now(dpu, core, NULL, from, &reply);
-	else
+	else if (dpu->config.service_ip_be && !memcmp(frame->head, dpu_service_mac, 6))
 		drop(from, true, DPU_DROP_NO_PORT);
+	else
+		to_uplink(dpu, from, frame);
 }
 
 /* Where a frame goes that the sender's filter let pass, as it is now. */
@@ -332,10 +335,8 @@ static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *tabl
 		drop(from, true, DPU_DROP_NO_PORT);
 	else if (to)
 		deliver_now(dpu, core, from, to, frame);
-	else if (dpu->config.service_ip_be && !memcmp(frame->head, dpu_service_mac, 6))
-		to_service(dpu, core, table, from, frame);
 	else
-		to_uplink(dpu, from, frame);
+		to_nobody(dpu, core, table, from, frame);
 }
 
 /* The caller holds txq's lock. */

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))
@@ -122,13 +123,45 @@ def dig_reads_the_answers():
         true('status: NOTIMP' in dig('+noedns', '+opcode=NOTIFY', 'server.leat'), 'another opcode')
 
 
+def root_with(resolv_conf):
+    """A root with nothing but busybox, the servers' folders that leat wants, and this file."""
+    root = os.path.join(WORK, 'root')
+    shutil.rmtree(root, ignore_errors=True)
+    for folder in ('bin', 'etc', 'dev', 'proc', 'tmp'):
+        os.makedirs(os.path.join(root, folder))
+    shutil.copy('/bin/busybox', os.path.join(root, 'bin'))
+    if resolv_conf is not None:
+        with open(os.path.join(root, 'etc', 'resolv.conf'), 'w') as f:
+            f.write(resolv_conf)
+    return root
+
+
+def resolv_conf_in(root, *opts):
+    return ok(leat(['/bin/busybox', 'cat', '/etc/resolv.conf'], ['--rootfs', root, *opts])).text
+
+
 @test
-def resolv_conf():
-    text = 'nameserver 10.99.255.254\nsearch leat\n'
-    ok(leat(['/bin/cat', '/etc/resolv.conf']), text)
-    ok(leat(['/usr/bin/stat', '-c', '%a %u %F', '/etc/resolv.conf'], ['--user', '1000:1000']),
-       '644 0 regular file\n')
-    ok(leat(['/bin/sh', '-c', 'echo mine >/etc/resolv.conf; cat /etc/resolv.conf']), 'mine\n')
+def resolv_conf_that_leads_nowhere():
+    made = 'nameserver 10.99.255.254\nsearch leat\n'
+    for text in (None, '', '# none\n', 'nameserver 127.0.0.53\noptions edns0\n',
+                 'search x\nnameserver  fd00::53\nnameserver 192.0.2.1\n',
+                 'nameserver 1922.0.2.1\n'):
+        equal(resolv_conf_in(root_with(text)), made, repr(text))
+    root = root_with('nameserver 127.0.0.53\n')
+    ok(leat(['/bin/busybox', 'stat', '-c', '%a %u %F', '/etc/resolv.conf'],
+            ['--rootfs', root, '--user', '1000:1000']), '644 0 regular file\n')
+    ok(leat(['/bin/busybox', 'sh', '-c', 'echo mine >/etc/resolv.conf; cat /etc/resolv.conf'],
+            ['--rootfs', root]), 'mine\n')
+
+
+@test
+def resolv_conf_of_the_root():
+    for text in ('nameserver 192.0.2.53\n', '#nameserver 127.0.0.1\nnameserver\t10.0.0.1\n'):
+        root = root_with(text)
+        equal(resolv_conf_in(root), text, repr(text))
+        with Named('server') as (ip, _):
+            out = ok(leat(['/bin/busybox', 'nslookup', 'server.leat'], ['--rootfs', root])).text
+            true(ip in out, 'any server is good: ' + out)
 
 
 @test

@@ -223,20 +223,24 @@ static size_t exchange(size_t bytes)
 	return driver_receive(&fx.driver[A], 0, &hdr, got, sizeof(got));
 }
 
-/* From A to the service's port for names. */
-static size_t ask(const char *name)
+/* From A to a server's port for names. */
+static size_t ask_server(const char mac[6], uint32_t to, const char *name)
 {
-	const uint32_t to = FIXTURE_SERVICE_IP;
 	size_t bytes = question_make(name, 1, 1, message);
 	size_t length = fixture_frame(A, B, bytes, frame);
 
-	memcpy(frame, "\x02\x1e\xa7\0\0\0", 6);
+	memcpy(frame, mac, 6);
 	memcpy(frame + 14 + 16, &to, 4);
 	memcpy(frame + 34, "\x30\x39\0\x35", 4); /* ports 12345 and 53 */
 	frame[38] = (uint8_t)((8 + bytes) >> 8);
 	frame[39] = (uint8_t)(8 + bytes);
 	memcpy(frame + 42, message, bytes);
 	return exchange(length);
+}
+
+static size_t ask(const char *name)
+{
+	return ask_server("\x02\x1e\xa7\0\0\0", FIXTURE_SERVICE_IP, name);
 }
 
 #define LABEL_60 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff"
@@ -269,6 +273,22 @@ static void test_through_the_switch(void **state)
 	assert_int_equal(fixture_port_stats(B).ingress_runs, 0);
 }
 
+/* Whatever server outside the network is asked, by way of the gateway, the DPU answers for it. */
+static void test_another_server(void **state)
+{
+	const uint32_t outside = htonl(0xc0000235), b = fixture_ip(B); /* 192.0.2.53 */
+	const uint32_t inside = fixture_ip(B) ^ htonl(0x3f00);
+	size_t bytes;
+
+	(void)state;
+	bytes = ask_server("\x02\x1e\xa7\xff\xff\xfe", outside, "B");
+	assert_int_equal(bytes, 42 + 12 + 3 + 4 + 16);
+	assert_memory_equal(got + 14 + 12, &outside, 4);
+	assert_memory_equal(got + 34, "\0\x35\x30\x39", 4);
+	assert_memory_equal(got + bytes - 4, &b, 4);
+	assert_int_equal(ask_server("\x02\x1e\xa7\xff\xff\xfe", inside, "B"), 0);
+}
+
 /* What is no question is dropped, and has a reason. */
 static void test_not_a_question(void **state)
 {
@@ -296,6 +316,7 @@ int main(void)
 		TEST(test_bad_questions),
 		TEST(test_random_questions),
 		TEST_SWITCH(test_through_the_switch),
+		TEST_SWITCH(test_another_server),
 		TEST_SWITCH(test_not_a_question),
 	};
 
