@@ -218,9 +218,11 @@ void *ebpf_map_find(struct ebpf_map *map, const void *key)
 
 	if (is_flat(map->def->type))
 		return array_find(map, key, ebpf_cpu);
+	if (map->def->type != BPF_MAP_TYPE_LPM_TRIE)
+		return map_hash_find(map, key);
 	if (!map_lock(map))
 		return NULL;
-	value = find_locked(map, key);
+	value = map_lpm_find_locked(map, key);
 	map_unlock(map);
 	return value;
 }

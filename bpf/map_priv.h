@@ -10,8 +10,8 @@
 #define MAP_INNER_MAX 1024 /* maps that are made for one map of maps, in its life */
 
 struct map_node {
-	uint32_t next; /* in its bucket or in the free list */
-	uint32_t used; /* enum map_use */
+	_Atomic(uint32_t) next; /* in its bucket or in the free list */
+	_Atomic(uint32_t) used; /* enum map_use */
 };
 
 enum map_use { MAP_FREE = 0, MAP_USED, MAP_REFERENCED /* since the hand of the clock passed */ };
@@ -30,7 +30,8 @@ struct ebpf_map {
 
 	/* all but arrays; guarded by lock, which is held for one operation */
 	atomic_flag lock;
-	uint32_t *buckets;
+	_Atomic(uint32_t) version; /* odd while links or keys change: see map_hash_find() */
+	_Atomic(uint32_t) *buckets;
 	uint32_t bucket_mask;
 	uint32_t free_head;
 	uint32_t hand; /* LRU: where the clock goes on */
@@ -48,6 +49,9 @@ bool map_lock(struct ebpf_map *map);
 void map_unlock(struct ebpf_map *map);
 
 int map_hash_init(struct ebpf_map *map);
+
+/* Without the lock, unless somebody changes the table meanwhile; NULL: not there. */
+void *map_hash_find(struct ebpf_map *map, const void *key);
 
 /* Lock held. NULL and negative errno as in bpf.h. */
 void *map_hash_find_locked(struct ebpf_map *map, const void *key);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -333,13 +334,70 @@ static void test_map_of_maps(void **state)
 	check_outer(BPF_MAP_TYPE_HASH_OF_MAPS);
 }
 
+#define CHURNS 100000
+#define STAYING 16
+
+/* Keys come and go beside those that stay. */
+static void *churn(void *arg)
+{
+	struct ebpf_map *map = arg;
+	uint64_t i, key, value[2] = {0};
+
+	for (i = 0; i < CHURNS; i++) {
+		key = STAYING + i * 7 % 32;
+		if (i & 1)
+			ebpf_map_delete(map, &key);
+		else
+			ebpf_map_update(map, &key, value, 0);
+	}
+	return NULL;
+}
+
+/* A program's lookup takes no lock: it finds what is there, and nothing else, all the same. */
+static void test_found_while_others_come_and_go(void **state)
+{
+	static const struct ebpf_map_def def = {.name = "", BPF_MAP_TYPE_HASH, 8, 16, 64};
+	struct ebpf_map *map;
+	pthread_t threads[2];
+	uint64_t key, value[2] = {0}, i;
+	const uint64_t *found;
+	int tries;
+
+	(void)state;
+	map = make(&def);
+	for (key = 0; key < STAYING; key++) {
+		value[0] = key * 3;
+		assert_int_equal(ebpf_map_update(map, &key, value, 0), 0);
+	}
+	for (i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, churn, map), 0);
+	for (i = 0; i < CHURNS; i++) {
+		key = i % STAYING;
+		/* one who is taken off his core in the middle of a change keeps others out */
+		for (tries = 0; !(found = ebpf_map_find(map, &key)) && tries < 10000; tries++)
+			sched_yield();
+		assert_non_null(found);
+		assert_int_equal(found[0], key * 3);
+		key += 1000;
+		assert_null(ebpf_map_find(map, &key));
+	}
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	ebpf_map_destroy(map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_definitions), cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_lru),         cmocka_unit_test(test_lpm),
-		cmocka_unit_test(test_threads),     cmocka_unit_test(test_percpu),
-		cmocka_unit_test(test_ring),        cmocka_unit_test(test_map_of_maps),
+		cmocka_unit_test(test_found_while_others_come_and_go),
+		cmocka_unit_test(test_definitions),
+		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_lru),
+		cmocka_unit_test(test_lpm),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_percpu),
+		cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_map_of_maps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
