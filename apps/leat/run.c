@@ -16,6 +16,7 @@
 
 #include "apps/common/parse.h"
 #include "apps/common/signature.h"
+#include "apps/common/text.h"
 #include "apps/leat/leat.h"
 
 extern char **environ;
@@ -93,21 +94,38 @@ int run_add_volume(struct run_request *run, char *text)
 	return 0;
 }
 
+/* A string of any bytes, as leatd takes it. */
+static json_t *run_text(const char *bytes)
+{
+	char *text = malloc(TEXT_GROWTH * strlen(bytes) + 1);
+	json_t *json = NULL;
+
+	if (text != NULL) {
+		text_from_bytes(bytes, text);
+		json = json_string(text);
+	}
+	free(text);
+	return json;
+}
+
 /* NAME=VALUE, or NAME with the value that it has here (nothing if it has none). */
 int run_add_env(struct run_request *run, const char *text)
 {
 	json_t *env = json_object_get(run->json, "env");
 	const char *value;
+	char *entry;
 
 	if (text[0] == '=' || text[0] == '\0')
 		return leat_error("cannot use -e %s: NAME=VALUE or NAME", text);
 	if (strchr(text, '=') != NULL) {
-		json_array_append_new(env, json_string(text));
+		json_array_append_new(env, run_text(text));
 		return 0;
 	}
 	value = getenv(text);
-	if (value != NULL)
-		json_array_append_new(env, json_sprintf("%s=%s", text, value));
+	if (value != NULL && asprintf(&entry, "%s=%s", text, value) >= 0) {
+		json_array_append_new(env, run_text(entry));
+		free(entry);
+	}
 	return 0;
 }
 
@@ -177,10 +195,7 @@ static void env_inherit(struct run_request *run)
 		size_t len = strcspn(*e, "=");
 
 		if (env_is_inherited(*e, len) && !env_has(env, *e, len)) {
-			json_t *text = json_string(*e);
-
-			if (text != NULL) /* not UTF-8: left out */
-				json_array_append_new(env, text);
+			json_array_append_new(env, run_text(*e));
 		}
 	}
 }
@@ -257,7 +272,7 @@ static int cwd_put(struct run_request *run)
 	} else if (run->rootfs == NULL && getcwd(cwd, sizeof(cwd)) == NULL) {
 		strcpy(cwd, "/");
 	}
-	json_object_set_new(run->json, "cwd", json_string(cwd));
+	json_object_set_new(run->json, "cwd", run_text(cwd));
 	if (run->rootfs != NULL)
 		return 0;
 	fd = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -330,17 +345,10 @@ int run_prepare(struct run_request *run, char **argv)
 	json_t *list = json_array();
 	int code;
 
-	for (char **arg = argv; *arg != NULL; arg++) {
-		json_t *text = json_string(*arg);
-
-		if (text == NULL) {
-			json_decref(list);
-			return leat_error("cannot pass the argument '%s': not UTF-8", *arg);
-		}
-		json_array_append_new(list, text);
-	}
+	for (char **arg = argv; *arg != NULL; arg++)
+		json_array_append_new(list, run_text(*arg));
 	json_object_set_new(run->json, "argv", list);
-	json_object_set_new(run->json, "program", json_string(argv[0]));
+	json_object_set_new(run->json, "program", run_text(argv[0]));
 	json_object_set_new(run->json, "detach", json_boolean(run->detach));
 	env_inherit(run);
 	limits_put(run);

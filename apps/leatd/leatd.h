@@ -149,7 +149,8 @@ enum fd_role {
 struct instance_spec {
 	json_t *request;
 	const char *name; /* NULL: choose one */
-	const char *program, *cwd, *hostname;
+	const char *hostname;
+	char *program, *cwd;
 	char **argv, **envp; /* NULL at the end */
 	unsigned cpus;
 	uint64_t memory_bytes;

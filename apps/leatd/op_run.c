@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "apps/common/snapshot.h"
+#include "apps/common/text.h"
 #include "apps/leatd/leatd.h"
 
 #define ERROR_MAX 8192
@@ -21,24 +22,39 @@ static const char *const role_names[ROLE_COUNT] = {"stdin",  "stdout",    "stder
 						   "root",   "exec",      "cwd",
 						   "filter", "signature", "snapshot"};
 
-/* A list of strings with NULL at the end, pointing into the JSON; NULL: no list of strings. */
+/* A list of strings with NULL at the end, in one piece; NULL: no list of strings. */
 static char **strings_of(const json_t *list)
 {
-	size_t n = json_array_size(list);
-	char **v = calloc(n + 1, sizeof(*v));
+	size_t n = json_array_size(list), bytes = (n + 1) * sizeof(char *);
+	char **v, *text;
 
-	if (!json_is_array(list) || v == NULL) {
-		free(v);
+	if (!json_is_array(list))
 		return NULL;
-	}
 	for (size_t i = 0; i < n; i++) {
-		v[i] = (char *)(uintptr_t)json_string_value(json_array_get(list, i));
-		if (v[i] == NULL) {
-			free(v);
+		if (!json_is_string(json_array_get(list, i)))
 			return NULL;
-		}
+		bytes += json_string_length(json_array_get(list, i)) + 1;
+	}
+	v = calloc(1, bytes);
+	if (v == NULL)
+		return NULL;
+	text = (char *)(v + n + 1);
+	for (size_t i = 0; i < n; i++) {
+		v[i] = text;
+		text_to_bytes(json_string_value(json_array_get(list, i)), text);
+		text += strlen(text) + 1;
 	}
 	return v;
+}
+
+/* The same of one path; NULL: no string. */
+static char *path_of(const json_t *json)
+{
+	char *path = json_is_string(json) ? strdup(json_string_value(json)) : NULL;
+
+	if (path != NULL)
+		text_to_bytes(path, path);
+	return path;
 }
 
 static int fd_of(const struct request *req, const json_t *index)
@@ -100,8 +116,8 @@ static int texts_of(const json_t *json, struct instance_spec *spec)
 	const char *ip = json_string_value(json_object_get(json, "ip"));
 
 	spec->name = json_string_value(json_object_get(json, "name"));
-	spec->program = json_string_value(json_object_get(json, "program"));
-	spec->cwd = json_string_value(json_object_get(json, "cwd"));
+	spec->program = path_of(json_object_get(json, "program"));
+	spec->cwd = path_of(json_object_get(json, "cwd"));
 	spec->hostname = json_string_value(json_object_get(json, "hostname"));
 	spec->filter = json_string_value(json_object_get(json, "filter"));
 	spec->argv = strings_of(json_object_get(json, "argv"));
@@ -235,4 +251,6 @@ void op_run(struct leatd *leatd, struct client *client, const struct request *re
 	}
 	free(spec.argv);
 	free(spec.envp);
+	free(spec.program);
+	free(spec.cwd);
 }

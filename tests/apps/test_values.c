@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "apps/common/parse.h"
+#include "apps/common/text.h"
 #include "apps/leatd/ipam.h"
 #include "apps/leatd/sandbox.h"
 
@@ -164,16 +165,47 @@ static void test_sandbox_programs(void **state)
 	assert_int_equal(sandbox_build_notify(TEXT_LOW, TEXT_LOW + (1UL << 32), &notify), -EINVAL);
 }
 
+static void test_text(void **state)
+{
+	static const char *const as_they_are[] = {"", "plain",
+						  "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"};
+	static const char *const others[] = {"\xff",
+					     "a\x80z",
+					     "\xc3",
+					     "\xe2\x82",
+					     "\xc0\x80",
+					     "\xed\xa0\x80",
+					     "\xf4\x8f\xbe\x80",
+					     "\xf5\x80\x80\x80",
+					     "\xf4\x8f\xbf\xbf\xff"};
+	char text[TEXT_GROWTH * 300 + 1], back[sizeof(text)], all[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(as_they_are) / sizeof(as_they_are[0]); i++) {
+		text_from_bytes(as_they_are[i], text);
+		assert_string_equal(text, as_they_are[i]);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		text_from_bytes(others[i], text);
+		assert_string_not_equal(text, others[i]);
+		text_to_bytes(text, back);
+		assert_string_equal(back, others[i]);
+	}
+	for (unsigned i = 0; i < 255; i++)
+		all[i] = (char)(255 - i);
+	all[255] = '\0';
+	text_from_bytes(all, text);
+	text_to_bytes(text, text);
+	assert_string_equal(text, all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_volumes),
-		cmocka_unit_test(test_names_and_signals),
-		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_sandbox_text),
-		cmocka_unit_test(test_sandbox_programs),
+		cmocka_unit_test(test_sizes),        cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_volumes),      cmocka_unit_test(test_names_and_signals),
+		cmocka_unit_test(test_addresses),    cmocka_unit_test(test_text),
+		cmocka_unit_test(test_sandbox_text), cmocka_unit_test(test_sandbox_programs),
 	};
 
 	return cmocka_run_group_tests_name("values", tests, NULL, NULL);

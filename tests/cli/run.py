@@ -52,6 +52,17 @@ def exit_codes():
 
 
 @test
+def arguments_of_any_bytes():
+    raw = b'a\xffb\x80', b'\xf4\x8f\xbf\xbf', 'h\u00e9'.encode()
+    show = ['/usr/bin/printf', '%s\\n']
+    ok(leat(show + list(raw)), b'\n'.join(raw) + b'\n')
+    ok(leat(SH + ['echo "$V"'], opts=['-e', b'V=\xfe\xff']), b'\xfe\xff\n')
+    folder = os.path.join(os.fsencode(work_dir('bytes')), b'd\xff')
+    os.mkdir(folder)
+    ok(leat(['/bin/pwd'], opts=['-w', folder]), folder + b'\n')
+
+
+@test
 def death_by_signal():
     for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT):
         got = leat(SH + ['kill -%d $$' % sig]).code
