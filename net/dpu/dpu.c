@@ -85,29 +85,46 @@ void dpu_rounds_wait(struct dpu *dpu)
 	pthread_mutex_unlock(&dpu->control);
 }
 
-/* Remembers that a queue was given frames; the embedder is told at the end of the poll. */
-void dpu_touch(struct dpu_core *core, struct dpu_port *port, unsigned queue)
+/* Does this thread hold the queue's lock, for the poll that is under way? */
+bool dpu_touched(const struct dpu_core *core, const struct dpu_port *port, unsigned queue)
 {
 	for (unsigned i = core->nr_touched; i-- > 0;)
 		if (core->touched[i].port == port && core->touched[i].queue == queue)
-			return;
+			return true;
+	return false;
+}
+
+/* The caller has just taken the queue's lock: it is let go at the end of the poll. */
+void dpu_touch(struct dpu_core *core, struct dpu_port *port, unsigned queue)
+{
 	if (core->nr_touched == DPU_TOUCHED_MAX)
 		dpu_touched_flush(port->dpu, (unsigned)(core - port->dpu->core));
 	core->touched[core->nr_touched++] = (struct dpu_touch){port, queue};
 }
 
+/* Shows drivers what their queues were given, lets go of these, and tells the embedder. */
 void dpu_touched_flush(struct dpu *dpu, unsigned core)
 {
 	struct dpu_core *c = &dpu->core[core];
+	unsigned given = 0;
 
 	if (c->nr_touched == 0)
 		return;
+	for (unsigned i = 0; i < c->nr_touched; i++) {
+		struct dpu_touch touch = c->touched[i];
+		struct dpu_vq *rxq = &touch.port->rxq[touch.queue];
+
+		if (rxq->nr_unpublished)
+			c->touched[given++] = touch;
+		dpu_vq_publish(rxq);
+		dpu_unlock(&rxq->lock);
+	}
 	/*
 	 * Pairs with the fence between parked_grant and the kthread's last look at its used ring
 	 * (window.h): either it sees the frames, or work() sees it parked.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);
-	for (unsigned i = 0; i < c->nr_touched; i++)
+	for (unsigned i = 0; i < given; i++)
 		dpu->config.ops.work(c->touched[i].port->config.owner, c->touched[i].queue, core,
 				     c->now_ns);
 	c->nr_touched = 0;
@@ -141,7 +158,7 @@ const char *dpu_reason_name(enum dpu_reason reason)
 		[DPU_REASON_AVAIL] = "avail_jump",   [DPU_REASON_INDEX] = "bad_index",
 		[DPU_REASON_CHAIN] = "bad_chain",    [DPU_REASON_RANGE] = "out_of_window",
 		[DPU_REASON_EMPTY] = "empty_buffer", [DPU_REASON_FLAGS] = "bad_flags",
-		[DPU_REASON_FAULT] = "memory_gone",
+		[DPU_REASON_FAULT] = "memory_gone",  [DPU_REASON_INDIRECT] = "bad_indirect",
 	};
 
 	return (unsigned)reason < DPU_REASON_COUNT ? names[reason] : "?";

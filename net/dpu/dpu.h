@@ -59,6 +59,7 @@ enum dpu_reason {
 	DPU_REASON_EMPTY,    /* buffer of length 0, or no room for the virtio-net header */
 	DPU_REASON_FLAGS,    /* write flag wrong for the direction, or an unknown flag */
 	DPU_REASON_FAULT,    /* the window's memory was not there (SIGBUS) */
+	DPU_REASON_INDIRECT, /* an indirect table of no entries, or of no whole number of them */
 	DPU_REASON_COUNT
 };
 

@@ -27,13 +27,17 @@
 #define DPU_HOLD_NS 200000U          /* how long a frame waits for a receiver without buffers */
 #define DPU_ETH_BYTES 14U
 #define DPU_MIN_BYTES 60U
+#define DPU_QUEUE_SIZE_MAX 32768U /* virtio's own limit */
+#define DPU_AHEAD_DESC 8U         /* so many chains ahead descriptors are read into the cache */
+#define DPU_AHEAD_DATA 4U         /* and their buffers */
 
 #define DPU_HDR_BYTES sizeof(struct virtio_net_hdr_mrg_rxbuf)
 
 #define DPU_FEATURES                                                                               \
 	(ABI_NET_F_CSUM | ABI_NET_F_GUEST_CSUM | ABI_NET_F_MTU | ABI_NET_F_MAC |                   \
 	 ABI_NET_F_GUEST_TSO4 | ABI_NET_F_GUEST_TSO6 | ABI_NET_F_HOST_TSO4 | ABI_NET_F_HOST_TSO6 | \
-	 ABI_NET_F_MRG_RXBUF | ABI_NET_F_MQ | ABI_F_VERSION_1)
+	 ABI_NET_F_MRG_RXBUF | ABI_NET_F_MQ | ABI_F_INDIRECT_DESC | ABI_F_VERSION_1 |              \
+	 ABI_F_RING_PACKED)
 
 typedef _Atomic(uint64_t) dpu_counter;
 
@@ -83,16 +87,32 @@ struct dpu_limit {
 	struct dpu_bucket frames, bytes;
 };
 
-/* A split virtqueue, checked once; `lock` guards all but the atomics. */
+/*
+ * A virtqueue, checked once; `lock` guards all but the atomics. Places are avail and used indices
+ * of a split ring; of a packed one, see vq_packed.c.
+ */
 struct dpu_vq {
 	atomic_uint lock;
 	_Atomic(uint32_t) reason; /* enum dpu_reason */
+	bool packed, indirect, event_idx;
 	uint16_t size;
-	uint16_t next_avail; /* what was taken so far */
-	uint16_t used_idx;   /* what was given back so far; published at the end of a poll */
-	volatile struct vring_desc *desc;
-	volatile struct vring_avail *avail;
-	volatile struct vring_used *used;
+	uint16_t next;           /* what was taken so far */
+	uint16_t used_at;        /* what was given back so far; published at the end of a poll */
+	uint16_t nr_unpublished; /* chains */
+	uint16_t avail_seen;     /* split: the last avail->idx that was read */
+	uint16_t first_at, first_flags; /* packed: of the first unpublished one */
+	union {
+		struct {
+			volatile struct vring_desc *desc;
+			volatile struct vring_avail *avail;
+			volatile struct vring_used *used;
+		};
+		struct {
+			volatile struct vring_packed_desc *packed_desc;
+			volatile struct vring_packed_desc_event *driver_event;
+			volatile struct vring_packed_desc_event *device_event;
+		};
+	};
 	uint64_t held_since_ns; /* transmit: the first frame waits for its receiver since; 0: no */
 	int32_t deficit;        /* transmit: what it may still use of the DPU in this poll */
 	_Atomic(uint64_t) ready_ns; /* transmit: its port is at its limits until then; 0: no */
@@ -122,17 +142,51 @@ struct dpu_frame {
 _Static_assert(offsetof(struct dpu_frame, copy) - offsetof(struct dpu_frame, room) == DPU_HEADROOM,
 	       "a head may begin in the room");
 
+/* A chain of descriptors, as it is given back. */
+struct dpu_chain {
+	uint16_t id;
+	uint16_t slots; /* of a packed ring */
+};
+
+/* Where the parts of chains are collected. */
+struct dpu_segs {
+	struct dpu_seg *seg;
+	unsigned nr, max;
+	bool device_writes; /* what the chain must be for */
+};
+
 /* Receive buffers found for a frame, not yet taken. */
 struct dpu_room {
 	unsigned nr_heads;
 	unsigned nr_segs;
-	uint16_t head[DPU_CHAIN_MAX];
+	uint16_t at; /* the place behind them */
+	struct dpu_chain head[DPU_CHAIN_MAX];
 	uint8_t segs_of[DPU_CHAIN_MAX];
 	struct dpu_seg seg[DPU_CHAIN_MAX];
 };
 
 struct dpu_filter;  /* filter.c */
 struct dpu_capture; /* capture.c */
+
+/* Memory that the driver shares, as it numbers it: window offsets, or a guest's addresses. */
+struct dpu_region {
+	uint64_t start, bytes;
+	uint8_t *base;
+};
+
+#define DPU_REGIONS_MAX 8U
+
+struct dpu_memory {
+	unsigned nr_regions;
+	struct dpu_region region[DPU_REGIONS_MAX];
+};
+
+/* Where a queue's parts are, as the driver numbers its memory, and where it goes on. */
+struct dpu_ring {
+	uint64_t size;
+	uint64_t desc, driver, device;
+	uint16_t next, used; /* places */
+};
 
 struct dpu_port {
 	struct dpu *dpu;
@@ -143,6 +197,7 @@ struct dpu_port {
 	_Atomic(uint32_t) started; /* 0: no DRIVER_OK yet, 1: rings bound (release), 2: refused */
 	_Atomic(bool) fault;       /* set by the SIGBUS handler */
 	uint64_t features;         /* accepted; valid once started */
+	struct dpu_memory memory;  /* valid once started */
 	dpu_counter drops_tx[DPU_DROP_COUNT];
 	dpu_counter drops_rx[DPU_DROP_COUNT];
 	struct dpu_limit limit_tx, limit_rx;
@@ -171,6 +226,7 @@ struct dpu_table {
 	struct dpu_slot *by_name; /* a hash of tenant and name; the port has them */
 };
 
+/* A receive queue whose lock is held until the poll ends: what it was given is shown at once. */
 struct dpu_touch {
 	struct dpu_port *port;
 	unsigned queue;
@@ -199,6 +255,7 @@ enum dpu_outcome {
 
 /* dpu.c */
 void dpu_synchronize(struct dpu *dpu);
+bool dpu_touched(const struct dpu_core *core, const struct dpu_port *port, unsigned queue);
 void dpu_touch(struct dpu_core *core, struct dpu_port *port, unsigned queue);
 void dpu_touched_flush(struct dpu *dpu, unsigned core);
 
@@ -215,12 +272,74 @@ int dpu_table_build(struct dpu_port *const *ports, unsigned nr_ports, struct dpu
 uint64_t dpu_mac_key(const uint8_t mac[6]);
 
 /* vq.c: the caller holds the queue's lock */
-int dpu_vq_bind(struct dpu_vq *vq, const struct abi_netq *netq, const struct dpu_port *port);
+int dpu_vq_bind(struct dpu_vq *vq, const struct dpu_ring *ring, const struct dpu_port *port);
 void dpu_vq_stop(struct dpu_port *port, struct dpu_vq *vq, enum dpu_reason reason);
-int dpu_vq_peek(struct dpu_port *port, struct dpu_vq *vq, uint16_t index, bool device_writes,
-		struct dpu_seg *segs, unsigned max_segs, uint16_t *ret_head);
-void dpu_vq_push(struct dpu_vq *vq, uint16_t head, uint32_t bytes);
-void dpu_vq_publish(struct dpu_vq *vq);
+/* The memory, or NULL if it does not lie in one region. */
+void *dpu_memory_at(const struct dpu_memory *memory, uint64_t address, uint64_t bytes);
+/* A descriptor's buffer: 0 or enum dpu_reason (CHAIN if there is no room for its parts). */
+int dpu_segs_add(const struct dpu_port *port, uint64_t address, uint32_t bytes, uint16_t flags,
+		 struct dpu_segs *segs);
+
+/* vq_split.c, vq_packed.c: the functions below, for one kind of ring */
+int dpu_split_bind(struct dpu_vq *vq, const struct dpu_ring *ring, const struct dpu_port *port);
+int dpu_split_peek(struct dpu_port *port, struct dpu_vq *vq, uint16_t *inout_at,
+		   struct dpu_segs *segs, struct dpu_chain *ret_chain);
+void dpu_split_push(struct dpu_vq *vq, struct dpu_chain chain, uint32_t bytes);
+void dpu_split_publish(struct dpu_vq *vq);
+bool dpu_split_wants_call(const struct dpu_vq *vq);
+void dpu_split_kicks_set(struct dpu_vq *vq, bool wanted);
+void dpu_split_prefetch(const struct dpu_port *port, const struct dpu_vq *vq, uint16_t at);
+int dpu_packed_bind(struct dpu_vq *vq, const struct dpu_ring *ring, const struct dpu_port *port);
+int dpu_packed_peek(struct dpu_port *port, struct dpu_vq *vq, uint16_t *inout_at,
+		    struct dpu_segs *segs, struct dpu_chain *ret_chain);
+bool dpu_packed_pending(const struct dpu_vq *vq, uint16_t at);
+void dpu_packed_push(struct dpu_vq *vq, struct dpu_chain chain, uint32_t bytes);
+void dpu_packed_publish(struct dpu_vq *vq);
+bool dpu_packed_wants_call(const struct dpu_vq *vq);
+void dpu_packed_kicks_set(struct dpu_vq *vq, bool wanted);
+void dpu_packed_prefetch(const struct dpu_port *port, const struct dpu_vq *vq, uint16_t at);
+
+/*
+ * Copies and checks the chain at a place, which moves behind it. 1; 0 if the driver has not
+ * published it; -EIO after stopping the queue; -ENOSPC if it has more parts than segs->max (fewer
+ * than DPU_CHAIN_MAX: the caller's limit).
+ */
+static inline int dpu_vq_peek(struct dpu_port *port, struct dpu_vq *vq, uint16_t *inout_at,
+			      struct dpu_segs *segs, struct dpu_chain *ret_chain)
+{
+	return vq->packed ? dpu_packed_peek(port, vq, inout_at, segs, ret_chain) :
+			    dpu_split_peek(port, vq, inout_at, segs, ret_chain);
+}
+
+/* Gives a chain back; seen by the driver after dpu_vq_publish(). */
+static inline void dpu_vq_push(struct dpu_vq *vq, struct dpu_chain chain, uint32_t bytes)
+{
+	if (vq->packed)
+		dpu_packed_push(vq, chain, bytes);
+	else
+		dpu_split_push(vq, chain, bytes);
+	vq->nr_unpublished++;
+}
+
+static inline void dpu_vq_publish(struct dpu_vq *vq)
+{
+	if (vq->nr_unpublished == 0)
+		return;
+	if (vq->packed)
+		dpu_packed_publish(vq);
+	else
+		dpu_split_publish(vq);
+	vq->nr_unpublished = 0;
+}
+
+static inline void dpu_vq_prefetch(const struct dpu_port *port, const struct dpu_vq *vq,
+				   uint16_t at)
+{
+	if (vq->packed)
+		dpu_packed_prefetch(port, vq, at);
+	else
+		dpu_split_prefetch(port, vq, at);
+}
 
 /* queue.c */
 int dpu_rxq_find(struct dpu_port *port, struct dpu_vq *rxq, uint32_t bytes,

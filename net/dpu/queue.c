@@ -10,6 +10,25 @@
 #include <errno.h>
 #include <string.h>
 
+/* Both wrap counters of a packed ring start at 1 (virtio 1.2, section 2.8.1). */
+#define PACKED_START (1U << VRING_PACKED_EVENT_F_WRAP_CTR)
+
+/* Copies a queue's registers and binds it. 0 or enum dpu_reason. */
+static int queue_bind(const struct dpu_port *port, struct dpu_vq *vq, const struct abi_netq *regs)
+{
+	struct abi_netq netq;
+	struct dpu_ring ring;
+
+	memcpy(&netq, regs, sizeof(netq));
+	BARRIER(); /* what is checked is the copy */
+	if (netq.size > ABI_NET_QUEUE_SIZE_MAX)
+		return DPU_REASON_SIZE;
+	ring = (struct dpu_ring){netq.size, netq.desc_off, netq.avail_off, netq.used_off, 0, 0};
+	if (port->features & ABI_F_RING_PACKED)
+		ring.next = ring.used = PACKED_START;
+	return dpu_vq_bind(vq, &ring, port);
+}
+
 /* Copies the register block and binds all queues. 0 or enum dpu_reason. */
 static int port_bind(struct dpu_port *port)
 {
@@ -21,15 +40,16 @@ static int port_bind(struct dpu_port *port)
 	    !(features & ABI_NET_F_GUEST_CSUM))
 		return DPU_REASON_FEATURES;
 	port->features = features;
+	port->memory.nr_regions = 1;
+	port->memory.region[0] = (struct dpu_region){
+		.start = ABI_RINGS_OFF, /* the words in front of it are not for packets */
+		.bytes = port->config.window_bytes - ABI_RINGS_OFF,
+		.base = (uint8_t *)port->config.window + ABI_RINGS_OFF,
+	};
 	for (unsigned i = 0; i < port->config.nr_queue_pairs; i++) {
-		struct abi_netq rx, tx;
-
-		memcpy(&rx, &dev->queue[2 * i], sizeof(rx));
-		memcpy(&tx, &dev->queue[2 * i + 1], sizeof(tx));
-		BARRIER(); /* what is checked is the copy */
-		reason = dpu_vq_bind(&port->rxq[i], &rx, port);
+		reason = queue_bind(port, &port->rxq[i], &dev->queue[2 * i]);
 		if (!reason)
-			reason = dpu_vq_bind(&port->txq[i], &tx, port);
+			reason = queue_bind(port, &port->txq[i], &dev->queue[2 * i + 1]);
 		if (reason)
 			return reason;
 	}
@@ -87,8 +107,12 @@ bool dpu_txq_pending(const struct dpu_port *port, unsigned queue)
 		       (__atomic_load_n(&dev->driver_status, __ATOMIC_RELAXED) &
 			ABI_NET_S_DRIVER_OK);
 	/* a hint: the poll that follows reads it again with acquire */
-	return atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE &&
-	       __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) != vq->next_avail;
+	if (atomic_load_explicit(&vq->reason, memory_order_relaxed) != DPU_REASON_NONE)
+		return false;
+	if (vq->packed)
+		return dpu_packed_pending(vq, __atomic_load_n(&vq->next, __ATOMIC_RELAXED));
+	return __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) !=
+	       __atomic_load_n(&vq->next, __ATOMIC_RELAXED);
 }
 
 bool dpu_rxq_unseen(const struct dpu_port *port, unsigned queue)
@@ -100,8 +124,11 @@ bool dpu_rxq_unseen(const struct dpu_port *port, unsigned queue)
 	    atomic_load_explicit(&vq->reason, memory_order_relaxed) != DPU_REASON_NONE)
 		return false;
 	/* acquire: what the driver wrote before it parked */
-	seen = __atomic_load_n(&vq->avail->ring[vq->size], __ATOMIC_ACQUIRE);
-	return seen != __atomic_load_n(&vq->used_idx, __ATOMIC_RELAXED);
+	if (vq->packed)
+		seen = __atomic_load_n(&vq->driver_event->off_wrap, __ATOMIC_ACQUIRE);
+	else
+		seen = __atomic_load_n(&vq->avail->ring[vq->size], __ATOMIC_ACQUIRE);
+	return seen != __atomic_load_n(&vq->used_at, __ATOMIC_RELAXED);
 }
 
 /* Copies `bytes` from the front of the segment list, and shortens the list. */
@@ -128,21 +155,22 @@ static void segs_copy_out(struct dpu_frame *frame, void *dst, uint32_t bytes)
 }
 
 /* Makes a frame of the next chain. 1, 0 if there is none, -EIO after stopping the queue. */
-static int txq_take(struct dpu_port *port, struct dpu_vq *vq, struct dpu_frame *frame,
-		    uint16_t *ret_head)
+static int txq_take(struct dpu_port *port, struct dpu_vq *vq, uint16_t *inout_at,
+		    struct dpu_frame *frame, struct dpu_chain *ret_chain)
 {
+	struct dpu_segs segs = {.seg = frame->seg, .max = DPU_CHAIN_MAX};
 	uint64_t bytes = 0;
-	int nr = dpu_vq_peek(port, vq, 0, false, frame->seg, DPU_CHAIN_MAX, ret_head);
+	int r = dpu_vq_peek(port, vq, inout_at, &segs, ret_chain);
 
-	if (nr <= 0)
-		return nr;
-	for (int i = 0; i < nr; i++)
+	if (r <= 0)
+		return r;
+	for (unsigned i = 0; i < segs.nr; i++)
 		bytes += frame->seg[i].bytes;
 	if (bytes < DPU_HDR_BYTES) {
 		dpu_vq_stop(port, vq, DPU_REASON_EMPTY);
 		return -EIO;
 	}
-	frame->nr_segs = (unsigned)nr;
+	frame->nr_segs = segs.nr;
 	/* more than a frame can have is judged by its length, which the head does not change */
 	frame->len = (uint32_t)MIN(bytes - DPU_HDR_BYTES, (uint64_t)UINT32_MAX);
 	frame->head = frame->copy;
@@ -183,15 +211,17 @@ static unsigned txq_drain(struct dpu_port *port, struct dpu_vq *vq, unsigned cor
 {
 	uint64_t now_ns = port->dpu->core[core].now_ns;
 	struct dpu_frame frame;
+	struct dpu_chain chain;
 	unsigned taken = 0;
-	uint16_t head;
 
 	vq->deficit = MIN(vq->deficit + DPU_QUANTUM, DPU_QUANTUM);
 	while (taken < budget && vq->deficit > 0 &&
 	       atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE) {
+		uint16_t at = vq->next;
 		uint32_t len;
 
-		if (txq_take(port, vq, &frame, &head) <= 0) {
+		dpu_vq_prefetch(port, vq, at);
+		if (txq_take(port, vq, &at, &frame, &chain) <= 0) {
 			vq->deficit = 0; /* nothing is saved up for later */
 			break;
 		}
@@ -202,8 +232,8 @@ static unsigned txq_drain(struct dpu_port *port, struct dpu_vq *vq, unsigned cor
 		dpu_watch(port, &frame, DPU_CAPTURE_SENT);
 		dpu_limit_take(&port->limit_tx, MIN(len, DPU_FRAME_MAX), now_ns);
 		vq->deficit -= (int32_t)MIN(len, DPU_FRAME_MAX) + DPU_FRAME_COST;
-		vq->next_avail++;
-		dpu_vq_push(vq, head, 0);
+		vq->next = at;
+		dpu_vq_push(vq, chain, 0);
 		dpu_count_owned(&vq->packets, 1);
 		dpu_count_owned(&vq->bytes, len);
 		taken++;
@@ -222,11 +252,9 @@ unsigned dpu_txq_poll(struct dpu_port *port, unsigned queue, unsigned core, unsi
 	if (unlikely(atomic_load_explicit(&port->fault, memory_order_relaxed)))
 		dpu_vq_stop(port, vq, DPU_REASON_FAULT);
 	taken = txq_drain(port, vq, core, budget);
-	if (taken)
-		dpu_vq_publish(vq);
+	dpu_vq_publish(vq);
 	dpu_unlock(&vq->lock);
-	if (taken)
-		dpu_touched_flush(port->dpu, core);
+	dpu_touched_flush(port->dpu, core);
 	return taken;
 }
 
@@ -247,25 +275,29 @@ int dpu_rxq_find(struct dpu_port *port, struct dpu_vq *rxq, uint32_t bytes,
 		return -EIO;
 	ret_room->nr_heads = 0;
 	ret_room->nr_segs = 0;
+	ret_room->at = rxq->next;
+	dpu_vq_prefetch(port, rxq, rxq->next);
 	while (have < need) {
 		unsigned h = ret_room->nr_heads;
 		struct dpu_seg *seg = &ret_room->seg[ret_room->nr_segs];
-		int nr;
+		struct dpu_segs segs = {.seg = seg,
+					.max = DPU_CHAIN_MAX - ret_room->nr_segs,
+					.device_writes = true};
+		int r;
 
 		if (h == max_heads)
 			return -EAGAIN;
-		nr = dpu_vq_peek(port, rxq, (uint16_t)h, true, seg,
-				 DPU_CHAIN_MAX - ret_room->nr_segs, &ret_room->head[h]);
-		if (nr <= 0)
-			return nr == -EIO ? -EIO : -EAGAIN;
+		r = dpu_vq_peek(port, rxq, &ret_room->at, &segs, &ret_room->head[h]);
+		if (r <= 0)
+			return r == -EIO ? -EIO : -EAGAIN;
 		if (h == 0 && seg->bytes < DPU_HDR_BYTES) {
 			dpu_vq_stop(port, rxq, DPU_REASON_EMPTY);
 			return -EIO;
 		}
-		for (int i = 0; i < nr; i++)
+		for (unsigned i = 0; i < segs.nr; i++)
 			have += seg[i].bytes;
-		ret_room->segs_of[h] = (uint8_t)nr;
-		ret_room->nr_segs += (unsigned)nr;
+		ret_room->segs_of[h] = (uint8_t)segs.nr;
+		ret_room->nr_segs += segs.nr;
 		ret_room->nr_heads++;
 	}
 	return 0;
@@ -313,7 +345,7 @@ static uint32_t buffer_fill(struct source *src, const struct dpu_seg *dst, uint6
 	return done;
 }
 
-/* Copies the frame into the buffers found for it and gives them to the driver. */
+/* Copies the frame into the buffers found for it; the driver sees them at the poll's end. */
 void dpu_rxq_put(struct dpu_vq *rxq, const struct dpu_room *room, struct dpu_frame *frame)
 {
 	uint64_t left = DPU_HDR_BYTES + (uint64_t)frame->len;
@@ -328,8 +360,7 @@ void dpu_rxq_put(struct dpu_vq *rxq, const struct dpu_room *room, struct dpu_fra
 			bytes += buffer_fill(&src, &room->seg[s], &left);
 		dpu_vq_push(rxq, room->head[h], bytes);
 	}
-	rxq->next_avail = (uint16_t)(rxq->next_avail + room->nr_heads);
-	dpu_vq_publish(rxq);
+	rxq->next = room->at;
 	dpu_count_owned(&rxq->packets, 1);
 	dpu_count_owned(&rxq->bytes, frame->len);
 }

@@ -13,7 +13,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* A receive queue with its lock held and buffers found. */
+/* A receive queue whose lock is held until the poll ends, and buffers found in it. */
 struct landing {
 	struct dpu_vq *rxq;
 	unsigned queue;
@@ -53,28 +53,25 @@ static unsigned queue_choose(struct dpu_port *to, const struct dpu_frame *frame)
 }
 
 /*
- * 0: the landing's lock is held. -EBUSY: somebody else delivers there; -EAGAIN: no buffers; -EIO:
- * nothing can be received there.
+ * 0: it is found. -EBUSY: somebody else delivers there; -EAGAIN: no buffers; -EIO: nothing can be
+ * received there.
  */
-static int landing_find(struct dpu_port *to, const struct dpu_frame *frame,
+static int landing_find(struct dpu_core *core, struct dpu_port *to, const struct dpu_frame *frame,
 			struct landing *ret_landing)
 {
 	struct dpu_vq *rxq;
-	int r;
 
 	if (!dpu_port_ready(to))
 		return -EIO;
 	ret_landing->queue = queue_choose(to, frame);
 	rxq = &to->rxq[ret_landing->queue];
-	if (!dpu_trylock(&rxq->lock))
-		return -EBUSY;
-	r = dpu_rxq_find(to, rxq, frame->len, &ret_landing->room);
-	if (r) {
-		dpu_unlock(&rxq->lock);
-		return r;
+	if (!dpu_touched(core, to, ret_landing->queue)) {
+		if (!dpu_trylock(&rxq->lock))
+			return -EBUSY;
+		dpu_touch(core, to, ret_landing->queue);
 	}
 	ret_landing->rxq = rxq;
-	return 0;
+	return dpu_rxq_find(to, rxq, frame->len, &ret_landing->room);
 }
 
 static void drop(struct dpu_port *port, bool tx, enum dpu_drop reason)
@@ -97,7 +94,7 @@ static bool can_take(const struct dpu_port *to, const struct dpu_frame *frame)
 	}
 }
 
-/* Runs the receiver's filter, which may change the frame, copies, lets go of the landing. */
+/* Runs the receiver's filter, which may change the frame, and copies. */
 static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct dpu_port *to,
 		 struct landing *landing, struct dpu_frame *frame)
 {
@@ -124,11 +121,7 @@ static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct d
 		dpu_limit_take(&to->limit_rx, frame->len, dpu->core[core].now_ns);
 		dpu_rxq_put(rxq, &landing->room, frame);
 		dpu_watch(to, frame, DPU_CAPTURE_RECEIVED);
-	}
-	dpu_unlock(&rxq->lock);
-	if (pass)
-		dpu_touch(&dpu->core[core], to, landing->queue);
-	else
+	} else
 		drop(to, false, reason);
 }
 
@@ -137,7 +130,7 @@ static void deliver_now(struct dpu *dpu, unsigned core, struct dpu_port *from, s
 			struct dpu_frame *frame)
 {
 	struct landing landing;
-	int r = landing_find(to, frame, &landing);
+	int r = landing_find(&dpu->core[core], to, frame, &landing);
 
 	if (r == 0)
 		land(dpu, core, from, to, &landing, frame);
@@ -179,20 +172,16 @@ static enum dpu_outcome unicast(struct dpu *dpu, unsigned core, const struct dpu
 	uint32_t redirect, len = frame->len;
 	struct landing landing;
 	enum dpu_drop reason;
-	int r = landing_find(to, frame, &landing);
+	int r = landing_find(&dpu->core[core], to, frame, &landing);
 
 	if ((r == -EBUSY || r == -EAGAIN) && hold(&txq->held_since_ns, now_ns))
 		return DPU_BUSY;
 	txq->held_since_ns = 0;
 	if (!dpu_filter_egress(from, frame, now_ns, &txq->filter_runs, &redirect, &reason)) {
-		if (r == 0)
-			dpu_unlock(&landing.rxq->lock);
 		drop(from, true, reason);
 		return DPU_DONE;
 	}
 	if (unlikely(redirect || frame->len != len || dpu_mac_key(frame->head) != to->mac_key)) {
-		if (r == 0)
-			dpu_unlock(&landing.rxq->lock);
 		forward(dpu, core, table, from, redirect, frame);
 		return DPU_DONE;
 	}
@@ -424,7 +413,7 @@ enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct d
 		dpu_uplink_drop(uplink, DPU_DROP_NO_PORT);
 		return DPU_DONE;
 	}
-	r = landing_find(to, frame, &landing);
+	r = landing_find(&dpu->core[core], to, frame, &landing);
 	if (r == -EBUSY || r == -EAGAIN)
 		return DPU_BUSY;
 	if (r == 0)

@@ -181,8 +181,7 @@ unsigned dpu_uplink_poll(struct dpu *dpu, unsigned core, unsigned budget)
 		taken++;
 	}
 	dpu_unlock(&uplink->rx_lock);
-	if (taken)
-		dpu_touched_flush(dpu, core);
+	dpu_touched_flush(dpu, core);
 	return taken;
 }
 

@@ -59,7 +59,7 @@ static unsigned on_steer(void *owner, uint32_t flow_hash)
 	return 0;
 }
 
-static void instance_attach(unsigned i, unsigned nr_pairs)
+static void instance_attach(unsigned i, unsigned nr_pairs, bool packed)
 {
 	struct dpu_port_config config = {
 		.id = 1 + i,
@@ -74,6 +74,7 @@ static void instance_attach(unsigned i, unsigned nr_pairs)
 	};
 
 	assert_int_equal(driver_create(&fx.driver[i]), 0);
+	fx.driver[i].packed = packed;
 	config.window = fx.driver[i].window;
 	fixture_mac(i, config.mac);
 	assert_int_equal(dpu_port_attach(fx.dpu, &config, &fx.port[i]), 0);
@@ -81,7 +82,7 @@ static void instance_attach(unsigned i, unsigned nr_pairs)
 	driver_start(&fx.driver[i], 32);
 }
 
-static void setup(unsigned nr_pairs)
+static void setup(unsigned nr_pairs, bool packed)
 {
 	struct dpu_config config = {
 		.nr_cores = 2,
@@ -94,21 +95,33 @@ static void setup(unsigned nr_pairs)
 	assert_int_equal(dpu_create(&config, &fx.dpu), 0);
 	fx.filter = fixture_filter("antispoof");
 	for (unsigned i = 0; i < NR_INSTANCES; i++)
-		instance_attach(i, nr_pairs);
+		instance_attach(i, nr_pairs, packed);
 }
 
 int fixture_setup(void **state)
 {
 	(void)state;
-	setup(1);
+	setup(1, false);
 	return 0;
 }
 
 int fixture_setup_pairs(void **state)
 {
 	(void)state;
-	setup(2);
+	setup(2, false);
 	return 0;
+}
+
+int fixture_setup_packed(void **state)
+{
+	(void)state;
+	setup(1, true);
+	return 0;
+}
+
+void fixture_attach_again(unsigned i)
+{
+	instance_attach(i, 1, fx.driver[i].packed);
 }
 
 int fixture_teardown(void **state)

@@ -31,9 +31,12 @@ struct fixture {
 
 extern struct fixture fx;
 
-int fixture_setup(void **state);       /* one queue pair each, 32 receive buffers */
-int fixture_setup_pairs(void **state); /* two queue pairs each */
+int fixture_setup(void **state);        /* one queue pair each, 32 receive buffers */
+int fixture_setup_pairs(void **state);  /* two queue pairs each */
+int fixture_setup_packed(void **state); /* packed rings */
 int fixture_teardown(void **state);
+/* Another instance, with one queue pair, in the place of one whose port and driver are gone. */
+void fixture_attach_again(unsigned instance);
 
 struct ebpf_object *fixture_filter(const char *name);
 

@@ -2,7 +2,7 @@
  * netdev.h - the virtio-net device of an instance: the register block in the window.
  *
  * Modelled on virtio 1.2 section 4.1.4.3 (common configuration) and 5.1.4 (network device
- * configuration); rings are split virtqueues (section 2.7) with the structs of
+ * configuration); rings are split or packed virtqueues (sections 2.7, 2.8) with the structs of
  * <linux/virtio_ring.h>. A descriptor's addr is an offset within the window.  Queue 2n receives and
  * 2n+1 transmits for vcpu n.  The driver fills queue[], then sets DRIVER_OK; leatd copies and
  * checks the block once and answers in device_status.  There are no notifications in the rings: see
@@ -25,7 +25,10 @@
 #define ABI_NET_F_HOST_TSO6 (1ULL << 12)
 #define ABI_NET_F_MRG_RXBUF (1ULL << 15)
 #define ABI_NET_F_MQ (1ULL << 22)
+#define ABI_F_INDIRECT_DESC (1ULL << 28)
+#define ABI_F_EVENT_IDX (1ULL << 29)
 #define ABI_F_VERSION_1 (1ULL << 32)
+#define ABI_F_RING_PACKED (1ULL << 34)
 
 /* Bits of driver_status and device_status (virtio 1.2 section 2.1). */
 #define ABI_NET_S_DRIVER_OK 4U
@@ -38,9 +41,9 @@
 struct abi_netq {
 	uint32_t size; /* entries, a power of two; 0: queue unused */
 	uint32_t pad;
-	uint64_t desc_off; /* window offsets of the three parts of a split virtqueue */
-	uint64_t avail_off;
-	uint64_t used_off;
+	uint64_t desc_off;  /* window offsets of its three parts */
+	uint64_t avail_off; /* packed: the driver's event suppression */
+	uint64_t used_off;  /* packed: the device's */
 };
 
 struct abi_netdev {
