@@ -7,7 +7,8 @@ BUILD="build-essential meson ninja-build pkg-config python3 clang musl-tools lin
 	libdpdk-dev libbpf-dev libseccomp-dev libjansson-dev libcmocka-dev libjemalloc-dev
 	libelf-dev zlib1g-dev libh2o-evloop-dev libssl-dev libsqlite3-dev libyaml-dev
 	libncurses-dev"
-RUN="iproute2 redis-server redis-tools memcached nginx-light wrk"
+RUN="iproute2 redis-server redis-tools memcached nginx-light wrk dpdk
+	openvswitch-switch-dpdk"
 TEST="busybox-static golang-go sqlite3 git perl xz-utils make procps file clang-format clang-tidy
 	bind9-dnsutils bsdutils netcat-openbsd curl strace tmux runc crun awscli prometheus iputils-ping
 	libpython3.11-testsuite stress-ng tshark"

@@ -72,6 +72,7 @@ int cmd_rm(int argc, char **argv);
 int cmd_capture(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_port(int argc, char **argv);
 int cmd_limit(int argc, char **argv);
 int cmd_filter(int argc, char **argv);
 int cmd_bench(int argc, char **argv);

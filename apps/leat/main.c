@@ -31,6 +31,7 @@ static const struct {
 	{"stats", cmd_stats, "print everybody's counters"},
 	{"capture", cmd_capture, "write an instance's packets as pcapng"},
 	{"limit", cmd_limit, "limit what an instance sends and receives"},
+	{"port", cmd_port, "ports for vhost-user frontends"},
 	{"rm", cmd_rm, "forget instances that have ended; remove functions"},
 	{"deploy", cmd_deploy, "hand in a function, and get an endpoint"},
 	{"functions", cmd_functions, "list functions"},

@@ -24,14 +24,16 @@ static const struct {
 	const char *name;
 	void (*run)(struct leatd *leatd, struct client *client, const struct request *req);
 } ops[] = {
-	{"run", op_run},         {"ps", op_ps},
-	{"inspect", op_inspect}, {"signal", op_signal},
-	{"stop", op_stop},       {"rm", op_rm},
-	{"logs", op_logs},       {"filter", op_filter},
-	{"limit", op_limit},     {"filter-show", op_filter_show},
-	{"map", op_map},         {"uplink", op_uplink},
-	{"capture", op_capture}, {"stats", op_stats},
-	{"freeze", op_freeze},   {"thaw", op_thaw},
+	{"run", op_run},           {"ps", op_ps},
+	{"inspect", op_inspect},   {"signal", op_signal},
+	{"stop", op_stop},         {"rm", op_rm},
+	{"logs", op_logs},         {"filter", op_filter},
+	{"limit", op_limit},       {"filter-show", op_filter_show},
+	{"map", op_map},           {"uplink", op_uplink},
+	{"capture", op_capture},   {"stats", op_stats},
+	{"freeze", op_freeze},     {"thaw", op_thaw},
+	{"port-add", op_port_add}, {"port-rm", op_port_rm},
+	{"ports", op_ports},
 };
 
 void client_reply(struct client *client, json_t *reply, const int *fds, unsigned nr_fds)

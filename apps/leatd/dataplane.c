@@ -250,7 +250,8 @@ void dataplane_prepare(void)
 
 static int start(void)
 {
-	struct dpu_config dpu_config = {.ops = {.work = dp_work, .steer = dp_steer}};
+	struct dpu_config dpu_config = {
+		.ops = {.work = dp_work, .steer = dp_steer, .kick_fd = dp_kick_fd}};
 	struct sched_config sched_config = {0};
 	int r;
 

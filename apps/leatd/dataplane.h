@@ -155,6 +155,21 @@ int dataplane_instance_filter_visit(struct dp_instance *inst,
 int dataplane_instance_filter_counter(struct dp_instance *inst, uint32_t index,
 				      uint64_t *ret_value);
 
+/* ---- ports of vhost-user frontends ---- */
+
+/*
+ * As an instance, but for its window: nr_vcpus is the number of queue pairs. One frontend at a time
+ * connects; its socket is owned from then on, and is to be served when it is readable, until that
+ * fails. Filters, limits and statistics are those of a port.
+ */
+struct dp_vhost;
+int dataplane_vhost_add(const struct dp_instance_config *config, struct dp_vhost **ret_vhost);
+void dataplane_vhost_remove(struct dp_vhost *vhost); /* NULL is allowed */
+int dataplane_vhost_connect(struct dp_vhost *vhost, int fd);
+int dataplane_vhost_serve(struct dp_vhost *vhost);
+void dataplane_vhost_disconnect(struct dp_vhost *vhost);
+void dataplane_vhost_stats(struct dp_vhost *vhost, struct dp_instance_stats *ret_stats);
+
 /* ---- published ports (-p) ---- */
 
 enum dp_publish_proto { DP_PUBLISH_TCP, DP_PUBLISH_UDP };

@@ -75,9 +75,9 @@ static void instance_free(struct dp_instance *inst)
 	free(inst);
 }
 
-static int port_attach(struct dp_instance *inst, const struct dp_instance_config *config)
+void dp_port_config(const struct dp_instance_config *config, struct dpu_port_config *ret_port)
 {
-	struct dpu_port_config port = {
+	*ret_port = (struct dpu_port_config){
 		.id = config->id,
 		.tenant = config->tenant,
 		.tag = config->tag,
@@ -87,17 +87,23 @@ static int port_attach(struct dp_instance *inst, const struct dp_instance_config
 		.prefix_len = config->prefix_len,
 		.prefix6_len = config->prefix6_len,
 		.nr_queue_pairs = config->nr_vcpus,
-		.window = inst->window,
-		.window_bytes = inst->window_bytes,
-		.owner = inst,
 	};
+	/* names are looked for in lower case */
+	for (size_t i = 0; config->name && config->name[i] && i + 1 < sizeof(ret_port->name); i++)
+		ret_port->name[i] = (char)tolower((unsigned char)config->name[i]);
+	memcpy(ret_port->mac, config->mac, sizeof(ret_port->mac));
+	memcpy(ret_port->ipv6, config->ipv6, sizeof(ret_port->ipv6));
+}
+
+static int port_attach(struct dp_instance *inst, const struct dp_instance_config *config)
+{
+	struct dpu_port_config port;
 	int r;
 
-	/* names are looked for in lower case */
-	for (size_t i = 0; config->name && config->name[i] && i + 1 < sizeof(port.name); i++)
-		port.name[i] = (char)tolower((unsigned char)config->name[i]);
-	memcpy(port.mac, config->mac, sizeof(port.mac));
-	memcpy(port.ipv6, config->ipv6, sizeof(port.ipv6));
+	dp_port_config(config, &port);
+	port.window = inst->window;
+	port.window_bytes = inst->window_bytes;
+	port.owner = inst;
 	r = dpu_port_attach(dp.dpu, &port, &inst->port);
 	if (!r)
 		r = dpu_port_set_limits(inst->port, &config->limits);

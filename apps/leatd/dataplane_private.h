@@ -17,6 +17,7 @@
 #define DP_MAX_GRANTED                                                                             \
 	64U /* places for granted vcpus on a core; the scheduler's limit is lower                  \
 	     */
+#define DP_VHOSTS_MAX 64U
 #define DP_NO_CORE UINT32_MAX
 #define DP_SEEN_THREADS 8U
 
@@ -151,6 +152,17 @@ void dp_work(void *owner, unsigned queue, unsigned core, uint64_t now_ns);
 unsigned dp_vcpu_awaited(const struct dp_instance *inst);
 unsigned dp_steer(void *owner, uint32_t flow_hash);
 void dp_vcpu_unplace(struct dp_vcpu *vcpu);
+
+/* dataplane_instance.c */
+/* What the DPU wants to know of a port; window and owner are left to the caller. */
+void dp_port_config(const struct dp_instance_config *config, struct dpu_port_config *ret_port);
+
+/* dataplane_vhost.c: in a round */
+unsigned dp_vhost_scan(struct dp_core *core, uint64_t now_ns);
+void dp_vhost_kicks_ask(void);
+/* When a port at its limits may send again. */
+uint64_t dp_vhost_due_ns(void);
+void dp_kick_fd(void *owner, unsigned queue, int fd);
 
 /* dataplane_thread.c */
 void *dp_thread_main(void *core);

@@ -123,6 +123,7 @@ static unsigned dp_round(struct dp_core *core, uint64_t now_ns)
 	for (unsigned i = 0; (n == 0 || core->rung) && i < dp.nr_cores; i++)
 		if (i != core->index)
 			n += dp_core_scan(&dp.core[i], core->index, now_ns);
+	n += dp_vhost_scan(core, now_ns);
 	n += dp_wish_scan(core, now_ns);
 	n += dp_limit_scan(core, now_ns);
 	n += uplink_round(core, now_ns);
@@ -162,14 +163,34 @@ static void sleep_rung(struct dp_core *core, uint64_t timeout_ns)
 	}
 }
 
+/* Ports stay during a round only. */
+static void vhost_kicks_ask(struct dp_core *core, uint64_t now_ns)
+{
+	dpu_round_begin(dp.dpu, core->index, now_ns);
+	dp_vhost_kicks_ask();
+	dpu_round_end(dp.dpu, core->index);
+}
+
+static uint64_t vhost_due_ns(struct dp_core *core, uint64_t now_ns)
+{
+	uint64_t due_ns;
+
+	dpu_round_begin(dp.dpu, core->index, now_ns);
+	due_ns = dp_vhost_due_ns();
+	dpu_round_end(dp.dpu, core->index);
+	return due_ns;
+}
+
 /* Says that it sleeps, looks once more, sleeps. */
 static void sleep_until(struct dp_core *core, uint64_t now_ns, uint64_t wake_ns)
 {
 	publish(core, ABI_DP_SLEEP, wake_ns);
+	vhost_kicks_ask(core, now_ns);
 	if (dp_round(core, now_ns) == 0 && !atomic_load(&dp.stopping)) {
 		uint64_t tick_ns = atomic_load_explicit(&core->tick_ns, memory_order_relaxed);
 
 		tick_ns = MIN(tick_ns, dp_limit_due_ns());
+		tick_ns = MIN(tick_ns, vhost_due_ns(core, now_ns));
 		if (tick_ns < wake_ns) {
 			wake_ns = tick_ns;
 			publish(core, ABI_DP_SLEEP, wake_ns);
@@ -288,7 +309,8 @@ static void thread_prepare(const struct dp_core *core)
 	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
 	sigfillset(&signals);
 	sigdelset(&signals, SIGBUS);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	/* a SIGBUS that is blocked would end the process instead of coming to its handler */
+	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 }
 
 void *dp_thread_main(void *arg)

@@ -210,11 +210,11 @@ static int window_create(int *ret_fd)
 	return 0;
 }
 
-static uint32_t id_take(struct leatd *leatd)
+uint32_t instance_id_next(struct leatd *leatd)
 {
 	do
 		leatd->next_id = leatd->next_id >= INSTANCE_ID_MAX ? 1 : leatd->next_id + 1;
-	while (instance_by_id(leatd, leatd->next_id) != NULL);
+	while (instance_by_id(leatd, leatd->next_id) != NULL || port_has_id(leatd, leatd->next_id));
 	return leatd->next_id;
 }
 
@@ -278,8 +278,8 @@ static int ports_publish(struct instance *inst, const struct instance_spec *spec
 	return 0;
 }
 
-/* The tenant's number, which it keeps as long as leatd runs. */
-static int tenant_find(struct leatd *leatd, const char *name, struct instance *inst)
+int tenant_number(struct leatd *leatd, const char *name, uint32_t *ret_number,
+		  const char **ret_name)
 {
 	json_t *number = json_object_get(leatd->tenants, name);
 
@@ -288,8 +288,8 @@ static int tenant_find(struct leatd *leatd, const char *name, struct instance *i
 		if (json_object_set_new(leatd->tenants, name, number) < 0)
 			return -ENOMEM;
 	}
-	inst->tenant = (uint32_t)json_integer_value(number);
-	inst->tenant_name = json_object_iter_key(json_object_iter_at(leatd->tenants, name));
+	*ret_number = (uint32_t)json_integer_value(number);
+	*ret_name = json_object_iter_key(json_object_iter_at(leatd->tenants, name));
 	return 0;
 }
 
@@ -455,7 +455,7 @@ static int name_choose(struct instance *inst, const char *name, char *error, siz
 			 name, NAME_LEN_MAX);
 		return -EINVAL;
 	}
-	if (instance_find(inst->leatd, name) != NULL) {
+	if (instance_find(inst->leatd, name) != NULL || port_exists(inst->leatd, name)) {
 		snprintf(error, size,
 			 "cannot use the name '%s': an instance has it; try leat rm %s", name,
 			 name);
@@ -475,7 +475,7 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 		return -ENOMEM;
 	inst->leatd = leatd;
 	list_init(&inst->node);
-	inst->id = id_take(leatd);
+	inst->id = instance_id_next(leatd);
 	inst->detached = spec->detach;
 	inst->kill_timer.due = kill_due;
 	inst->nr_vcpus = spec->cpus != 0 ? spec->cpus : leatd->nr_cpus;
@@ -486,7 +486,7 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 	inst->started_ns = loop_now_ns();
 	inst->started_time = time(NULL);
 	inst->limits = spec->limits;
-	r = tenant_find(leatd, spec->tenant, inst);
+	r = tenant_number(leatd, spec->tenant, &inst->tenant, &inst->tenant_name);
 	if (r < 0)
 		snprintf(error, error_size, "cannot start: out of memory");
 	else

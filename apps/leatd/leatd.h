@@ -30,6 +30,7 @@
 #define REASON_MAX 256U
 #define FILTER_PROOFS_MAX 64U
 #define EXIT_LEAT 125 /* Leat's own failure */
+#define TENANT_DEFAULT "default"
 
 struct leatd;
 
@@ -123,6 +124,7 @@ struct leatd {
 	uint64_t proof_clock;
 	struct list instances; /* oldest first */
 	struct list clients;
+	struct list ports; /* of vhost-user frontends */
 	uint32_t next_id;
 	unsigned nr_cpus;
 	bool private; /* ends when idle */
@@ -203,6 +205,17 @@ void instance_launcher_ready(struct loop_source *source, uint32_t events);
 unsigned instance_count(const struct leatd *leatd);
 void instances_finish(struct leatd *leatd);
 
+uint32_t instance_id_next(struct leatd *leatd);
+/* The tenant's number, which it keeps as long as leatd runs; *ret_name is leatd's own text. */
+int tenant_number(struct leatd *leatd, const char *name, uint32_t *ret_number,
+		  const char **ret_name);
+
+/* ---- port.c ---- */
+
+bool port_exists(struct leatd *leatd, const char *name);
+bool port_has_id(struct leatd *leatd, uint32_t id);
+void ports_finish(struct leatd *leatd);
+
 /* ---- filter.c ---- */
 
 /*
@@ -271,6 +284,9 @@ void op_limit(struct leatd *leatd, struct client *client, const struct request *
 void op_filter(struct leatd *leatd, struct client *client, const struct request *req);
 void op_uplink(struct leatd *leatd, struct client *client, const struct request *req);
 void op_filter_show(struct leatd *leatd, struct client *client, const struct request *req);
+void op_port_add(struct leatd *leatd, struct client *client, const struct request *req);
+void op_port_rm(struct leatd *leatd, struct client *client, const struct request *req);
+void op_ports(struct leatd *leatd, struct client *client, const struct request *req);
 void op_map(struct leatd *leatd, struct client *client, const struct request *req);
 
 /* ---- op_capture.c ---- */
@@ -284,6 +300,11 @@ void op_freeze(struct leatd *leatd, struct client *client, const struct request 
 void op_thaw(struct leatd *leatd, struct client *client, const struct request *req);
 /* The client goes: the instance that it stopped goes on. */
 void client_freeze_end(struct client *client);
+
+/* ---- op_list.c ---- */
+
+json_t *queues_json(const struct dp_instance_stats *stats);
+json_t *packets_json(const struct dpu_port_stats *port);
 
 /* ---- op_limit.c ---- */
 

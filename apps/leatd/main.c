@@ -149,7 +149,8 @@ static void idle_due(struct loop_timer *timer)
 {
 	struct leatd *leatd = container_of(timer, struct leatd, idle_timer);
 
-	if (list_empty(&leatd->clients) && instance_count(leatd) == 0) {
+	if (list_empty(&leatd->clients) && list_empty(&leatd->ports) &&
+	    instance_count(leatd) == 0) {
 		log_line(LOG_INFO, "ending: nothing to do");
 		leatd->loop.stop = true;
 		return;
@@ -253,6 +254,7 @@ static int leatd_begin(struct leatd *leatd, const struct options *options)
 	leatd->nr_cpus = cpus_allowed();
 	list_init(&leatd->instances);
 	list_init(&leatd->clients);
+	list_init(&leatd->ports);
 	leatd->idle_timer.due = idle_due;
 	r = loop_init(&leatd->loop);
 	if (r == 0)
@@ -294,6 +296,7 @@ static void leatd_end(struct leatd *leatd)
 {
 	control_stop(leatd);
 	instances_finish(leatd);
+	ports_finish(leatd);
 	if (leatd->launch.pid > 0)
 		launch_finish(&leatd->launch);
 	dataplane_stop();

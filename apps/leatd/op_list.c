@@ -84,7 +84,7 @@ static json_t *drops_json(const uint64_t drops[DPU_DROP_COUNT])
 	return json;
 }
 
-static json_t *filter_json(const struct dpu_port_stats *port)
+json_t *packets_json(const struct dpu_port_stats *port)
 {
 	return json_pack("{s:I, s:I, s:o, s:o}", "egress_runs", (json_int_t)port->egress_runs,
 			 "ingress_runs", (json_int_t)port->ingress_runs, "dropped_sent",
@@ -107,6 +107,15 @@ static json_t *queue_json(const struct dp_instance_stats *stats, unsigned i)
 			 (json_int_t)(v->grants != 0 ? v->delay_ns_sum / v->grants : 0));
 }
 
+json_t *queues_json(const struct dp_instance_stats *stats)
+{
+	json_t *queues = json_array();
+
+	for (unsigned i = 0; i < stats->nr_vcpus; i++)
+		json_array_append_new(queues, queue_json(stats, i));
+	return queues;
+}
+
 static json_t *library_os_json(const struct abi_instance *block)
 {
 	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "calls", (json_int_t)block->calls, "trapped",
@@ -119,15 +128,14 @@ static void add_running(json_t *json, struct instance *inst)
 {
 	struct dp_instance_stats *stats = calloc(1, sizeof(*stats));
 	const struct abi_instance *block = dataplane_instance_block(inst->dp);
-	json_t *queues = json_array(), *limits = NULL;
+	json_t *queues = NULL, *limits = NULL;
 	uint8_t mac[6];
 	char text[24];
 
 	if (stats != NULL) {
 		dataplane_instance_stats(inst->dp, stats);
-		for (unsigned i = 0; i < stats->nr_vcpus; i++)
-			json_array_append_new(queues, queue_json(stats, i));
-		json_object_set_new(json, "packets", filter_json(&stats->port));
+		queues = queues_json(stats);
+		json_object_set_new(json, "packets", packets_json(&stats->port));
 		limits = limits_json(&stats->limits);
 	}
 	free(stats);

@@ -16,7 +16,6 @@
 #define STACK_DEFAULT (8U << 20)
 #define START_POLL_NS 1000000ULL /* of a detached start */
 #define START_POLLS_MAX 2000U
-#define TENANT_DEFAULT "default"
 
 static const char *const role_names[ROLE_COUNT] = {"stdin",  "stdout",    "stderr",
 						   "root",   "exec",      "cwd",

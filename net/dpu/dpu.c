@@ -124,9 +124,13 @@ void dpu_touched_flush(struct dpu *dpu, unsigned core)
 	 * (window.h): either it sees the frames, or work() sees it parked.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);
-	for (unsigned i = 0; i < given; i++)
-		dpu->config.ops.work(c->touched[i].port->config.owner, c->touched[i].queue, core,
-				     c->now_ns);
+	for (unsigned i = 0; i < given; i++) {
+		const struct dpu_port *port = c->touched[i].port;
+
+		if (port->config.window)
+			dpu->config.ops.work(port->config.owner, c->touched[i].queue, core,
+					     c->now_ns);
+	}
 	c->nr_touched = 0;
 }
 
@@ -153,12 +157,19 @@ const char *dpu_drop_name(enum dpu_drop drop)
 const char *dpu_reason_name(enum dpu_reason reason)
 {
 	static const char *const names[DPU_REASON_COUNT] = {
-		[DPU_REASON_NONE] = "none",          [DPU_REASON_SIZE] = "bad_size",
-		[DPU_REASON_LAYOUT] = "bad_layout",  [DPU_REASON_FEATURES] = "bad_features",
-		[DPU_REASON_AVAIL] = "avail_jump",   [DPU_REASON_INDEX] = "bad_index",
-		[DPU_REASON_CHAIN] = "bad_chain",    [DPU_REASON_RANGE] = "out_of_window",
-		[DPU_REASON_EMPTY] = "empty_buffer", [DPU_REASON_FLAGS] = "bad_flags",
-		[DPU_REASON_FAULT] = "memory_gone",  [DPU_REASON_INDIRECT] = "bad_indirect",
+		[DPU_REASON_NONE] = "none",
+		[DPU_REASON_SIZE] = "bad_size",
+		[DPU_REASON_LAYOUT] = "bad_layout",
+		[DPU_REASON_FEATURES] = "bad_features",
+		[DPU_REASON_AVAIL] = "avail_jump",
+		[DPU_REASON_INDEX] = "bad_index",
+		[DPU_REASON_CHAIN] = "bad_chain",
+		[DPU_REASON_RANGE] = "out_of_window",
+		[DPU_REASON_EMPTY] = "empty_buffer",
+		[DPU_REASON_FLAGS] = "bad_flags",
+		[DPU_REASON_DISABLED] = "disabled",
+		[DPU_REASON_FAULT] = "memory_gone",
+		[DPU_REASON_INDIRECT] = "bad_indirect",
 	};
 
 	return (unsigned)reason < DPU_REASON_COUNT ? names[reason] : "?";

@@ -59,6 +59,7 @@ enum dpu_reason {
 	DPU_REASON_EMPTY,    /* buffer of length 0, or no room for the virtio-net header */
 	DPU_REASON_FLAGS,    /* write flag wrong for the direction, or an unknown flag */
 	DPU_REASON_FAULT,    /* the window's memory was not there (SIGBUS) */
+	DPU_REASON_DISABLED, /* a frontend's queue that it has not enabled */
 	DPU_REASON_INDIRECT, /* an indirect table of no entries, or of no whole number of them */
 	DPU_REASON_COUNT
 };
@@ -72,6 +73,12 @@ struct dpu_ops {
 	 * round, at most once per queue and poll, on the thread that runs it.
 	 */
 	void (*work)(void *owner, unsigned queue, unsigned core, uint64_t now_ns);
+	/*
+	 * A frontend's eventfd for a transmit queue, from a control thread: becomes readable when
+	 * it sends and was asked to say so (dpu_txq_kicks_set); not to be read from. -1: the one
+	 * that was there will be closed. NULL: nobody wants to know.
+	 */
+	void (*kick_fd)(void *owner, unsigned queue, int fd);
 	/*
 	 * Which queue of the port should get the next frame of a flow? NULL: by the flow's hash.
 	 */
@@ -103,7 +110,7 @@ struct dpu_port_config {
 	uint32_t gateway_be;
 	uint32_t prefix_len;
 	unsigned nr_queue_pairs; /* 1 .. ABI_MAX_VCPUS */
-	void *window;            /* mapped shared; stays mapped until detach returned */
+	void *window; /* mapped shared; stays mapped until detach returned. NULL: vhost */
 	size_t window_bytes;
 	void *owner; /* for dpu_ops */
 };
@@ -172,6 +179,31 @@ uint64_t dpu_txq_ready_ns(const struct dpu_port *port, unsigned queue);
  */
 int dpu_port_capture_start(struct dpu_port *port, uint32_t snap_bytes, int *ret_fd);
 void dpu_port_capture_stop(struct dpu_port *port);
+
+/* ---- ports of vhost-user frontends (vhost.c) ---- */
+
+/*
+ * A port whose driver is another process, which says over a socket where its rings and its memory
+ * are. Called by one control thread. Polled like any other (dpu_txq_poll); no dpu_ops.work and no
+ * steering.
+ */
+struct dpu_vhost;
+
+/* config.window is NULL. As dpu_port_attach. */
+int dpu_vhost_create(struct dpu *dpu, const struct dpu_port_config *config,
+		     struct dpu_vhost **ret_vhost);
+void dpu_vhost_destroy(struct dpu_vhost *vhost); /* NULL is allowed */
+struct dpu_port *dpu_vhost_port(const struct dpu_vhost *vhost);
+
+/* A frontend's socket, owned from then on. -EBUSY: one at a time. */
+int dpu_vhost_connect(struct dpu_vhost *vhost, int fd);
+/* When the socket is readable: at most one message. Negative: it is over, disconnect. */
+int dpu_vhost_serve(struct dpu_vhost *vhost);
+/* Its memory and descriptors are let go of; the port stays, for the next one. */
+void dpu_vhost_disconnect(struct dpu_vhost *vhost);
+
+/* Should the driver kick when it sends? For before a sleep; look once more afterwards. */
+void dpu_txq_kicks_set(struct dpu_port *port, unsigned queue, bool wanted);
 
 /* ---- uplinks: a TAP (or anything that speaks like one) ---- */
 

@@ -62,6 +62,10 @@ static struct dpu_port *port_alloc(struct dpu *dpu, const struct dpu_port_config
 	}
 	memset(port->txq, 0, bytes);
 	memset(port->rxq, 0, bytes);
+	for (unsigned i = 0; i < config->nr_queue_pairs; i++) {
+		atomic_init(&port->txq[i].call_fd, -1);
+		atomic_init(&port->rxq[i].call_fd, -1);
+	}
 	return port;
 }
 
@@ -95,7 +99,8 @@ static int port_publish(struct dpu *dpu, struct dpu_port *port)
 	if (dpu_table_by_mac(table, port->mac_key) ||
 	    (port->config.ipv4_be && dpu_table_by_ip(table, port->config.ipv4_be)))
 		return -EEXIST;
-	netdev_fill(dpu, &port->config);
+	if (port->config.window)
+		netdev_fill(dpu, &port->config);
 	r = dpu_sigbus_watch(port);
 	if (r)
 		return r;
@@ -112,8 +117,8 @@ int dpu_port_attach(struct dpu *dpu, const struct dpu_port_config *config,
 	int r;
 
 	if (config->nr_queue_pairs == 0 || config->nr_queue_pairs > ABI_MAX_VCPUS ||
-	    config->window_bytes <= ABI_RINGS_OFF || config->id == 0 || config->tenant == 0 ||
-	    (config->mac[0] & 1) || config->mtu < 68)
+	    (config->window && config->window_bytes <= ABI_RINGS_OFF) || config->id == 0 ||
+	    config->tenant == 0 || (config->mac[0] & 1) || config->mtu < 68)
 		return -EINVAL;
 	port = port_alloc(dpu, config);
 	if (!port)

@@ -101,6 +101,7 @@ struct dpu_vq {
 	uint16_t nr_unpublished; /* chains */
 	uint16_t avail_seen;     /* split: the last avail->idx that was read */
 	uint16_t first_at, first_flags; /* packed: of the first unpublished one */
+	_Atomic(int) call_fd;           /* to be rung when the driver wants it; -1: none */
 	union {
 		struct {
 			volatile struct vring_desc *desc;
@@ -321,14 +322,26 @@ static inline void dpu_vq_push(struct dpu_vq *vq, struct dpu_chain chain, uint32
 	vq->nr_unpublished++;
 }
 
+/* call.c: rings an eventfd of somebody else's without ever waiting */
+int dpu_call_prepare(void);
+void dpu_call(int fd);
+
 static inline void dpu_vq_publish(struct dpu_vq *vq)
 {
+	int call_fd = atomic_load_explicit(&vq->call_fd, memory_order_relaxed);
+
 	if (vq->nr_unpublished == 0)
 		return;
 	if (vq->packed)
 		dpu_packed_publish(vq);
 	else
 		dpu_split_publish(vq);
+	if (unlikely(call_fd >= 0)) {
+		/* pairs with the driver's, between asking to be called and its last look */
+		atomic_thread_fence(memory_order_seq_cst);
+		if (vq->packed ? dpu_packed_wants_call(vq) : dpu_split_wants_call(vq))
+			dpu_call(call_fd);
+	}
 	vq->nr_unpublished = 0;
 }
 
@@ -367,6 +380,12 @@ static inline void dpu_watch(struct dpu_port *port, const struct dpu_frame *fram
 
 /* offload.c */
 int dpu_offload_check(struct dpu_frame *frame, uint16_t mtu, enum dpu_drop *ret_drop);
+
+/* segment.c; the frame has passed dpu_offload_check */
+void dpu_csum_finish(struct dpu_frame *frame);
+/* The next segment of a frame that is to be cut; starts at index 0. False: there is none. */
+bool dpu_segment_next(const struct dpu_frame *frame, uint32_t *inout_index,
+		      struct dpu_frame *ret_segment);
 
 /* filter.c; they may change the frame */
 bool dpu_filter_egress(struct dpu_port *port, struct dpu_frame *frame, uint64_t now_ns,

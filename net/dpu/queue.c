@@ -87,7 +87,7 @@ bool dpu_port_ready(struct dpu_port *port)
 
 	if (likely(started))
 		return started == 1;
-	if (port->config.ipv4_be == 0)
+	if (port->config.ipv4_be == 0 || !port->config.window)
 		return false;
 	/* acquire: pairs with the driver's release of its status */
 	if (!(__atomic_load_n(&dev->driver_status, __ATOMIC_ACQUIRE) & ABI_NET_S_DRIVER_OK))
@@ -103,7 +103,7 @@ bool dpu_txq_pending(const struct dpu_port *port, unsigned queue)
 	uint32_t started = atomic_load_explicit(&port->started, memory_order_acquire);
 
 	if (started != 1)
-		return started == 0 && port->config.ipv4_be &&
+		return started == 0 && port->config.ipv4_be && port->config.window &&
 		       (__atomic_load_n(&dev->driver_status, __ATOMIC_RELAXED) &
 			ABI_NET_S_DRIVER_OK);
 	/* a hint: the poll that follows reads it again with acquire */
@@ -129,6 +129,22 @@ bool dpu_rxq_unseen(const struct dpu_port *port, unsigned queue)
 	else
 		seen = __atomic_load_n(&vq->avail->ring[vq->size], __ATOMIC_ACQUIRE);
 	return seen != __atomic_load_n(&vq->used_at, __ATOMIC_RELAXED);
+}
+
+void dpu_txq_kicks_set(struct dpu_port *port, unsigned queue, bool wanted)
+{
+	struct dpu_vq *vq = &port->txq[queue];
+
+	/* who holds the lock takes frames now, and asks for kicks itself before it sleeps */
+	if (!dpu_port_ready(port) || !dpu_trylock(&vq->lock))
+		return;
+	if (atomic_load_explicit(&vq->reason, memory_order_relaxed) == DPU_REASON_NONE) {
+		if (vq->packed)
+			dpu_packed_kicks_set(vq, wanted);
+		else
+			dpu_split_kicks_set(vq, wanted);
+	}
+	dpu_unlock(&vq->lock);
 }
 
 /* Copies `bytes` from the front of the segment list, and shortens the list. */
@@ -249,9 +265,9 @@ unsigned dpu_txq_poll(struct dpu_port *port, unsigned queue, unsigned core, unsi
 	if (txq_waits(vq, port->dpu->core[core].now_ns) || !dpu_port_ready(port) ||
 	    !dpu_trylock(&vq->lock))
 		return 0;
+	taken = txq_drain(port, vq, core, budget);
 	if (unlikely(atomic_load_explicit(&port->fault, memory_order_relaxed)))
 		dpu_vq_stop(port, vq, DPU_REASON_FAULT);
-	taken = txq_drain(port, vq, core, budget);
 	dpu_vq_publish(vq);
 	dpu_unlock(&vq->lock);
 	dpu_touched_flush(port->dpu, core);

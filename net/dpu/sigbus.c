@@ -1,9 +1,10 @@
 /*
- * sigbus.c - windows whose memory is gone.
+ * sigbus.c - windows, and memory of vhost-user frontends, whose pages are gone.
  *
  * A window is sealed against shrinking, so this should not happen; but the host may fail to find a
- * page for it (tmpfs limits, memory errors). The handler maps a fresh page in its place, so that
- * the access that failed goes on, and marks the port: its queues stop with DPU_REASON_FAULT.
+ * page for it (tmpfs limits, memory errors). A frontend's memory may shrink at any time. The
+ * handler maps a fresh page in its place, so that the access that failed goes on, and marks the
+ * port: its queues stop with DPU_REASON_FAULT.
  */
 #include "net/dpu/private.h"
 
@@ -41,6 +42,19 @@ void dpu_sigbus_unwatch(struct dpu_port *port)
 	}
 }
 
+static bool is_in_window(const struct dpu_port *port, uintptr_t addr)
+{
+	return addr - (uintptr_t)port->config.window < port->config.window_bytes;
+}
+
+static bool is_in_memory(const struct dpu_port *port, uintptr_t addr)
+{
+	for (unsigned i = 0; i < port->memory.nr_regions; i++)
+		if (addr - (uintptr_t)port->memory.region[i].base < port->memory.region[i].bytes)
+			return true;
+	return false;
+}
+
 static bool page_replace(const siginfo_t *info)
 {
 	uintptr_t addr = (uintptr_t)info->si_addr;
@@ -48,12 +62,8 @@ static bool page_replace(const siginfo_t *info)
 
 	for (unsigned i = 0; i < atomic_load(&nr_watched); i++) {
 		struct dpu_port *port = atomic_load(&watched[i]);
-		uintptr_t base;
 
-		if (!port)
-			continue;
-		base = (uintptr_t)port->config.window;
-		if (addr < base || addr - base >= port->config.window_bytes)
+		if (!port || (!is_in_window(port, addr) && !is_in_memory(port, addr)))
 			continue;
 		if (mmap(page, ABI_PAGE_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)

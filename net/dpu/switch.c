@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
+#include <netinet/ip6.h>
 #include <string.h>
 
 /* A receive queue whose lock is held until the poll ends, and buffers found in it. */
@@ -49,7 +50,35 @@ static unsigned queue_choose(struct dpu_port *to, const struct dpu_frame *frame)
 	if (nr == 1)
 		return 0;
 	hash = flow_hash(frame);
-	return ops->steer ? ops->steer(to->config.owner, hash) % nr : hash % nr;
+	return ops->steer && to->config.window ? ops->steer(to->config.owner, hash) % nr :
+						 hash % nr;
+}
+
+/* Did the receiver's driver agree to take the frame with what is left to do for it? */
+static bool can_take(const struct dpu_port *to, const struct dpu_frame *frame)
+{
+	if (frame->hdr.hdr.flags && !(to->features & ABI_NET_F_GUEST_CSUM))
+		return false;
+	switch (frame->hdr.hdr.gso_type) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return true;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return to->features & ABI_NET_F_GUEST_TSO4;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return to->features & ABI_NET_F_GUEST_TSO6;
+	default:
+		return false;
+	}
+}
+
+/* What has to be found room for at once. */
+static uint32_t landing_bytes(const struct dpu_port *to, const struct dpu_frame *frame)
+{
+	const struct virtio_net_hdr *hdr = &frame->hdr.hdr;
+
+	if (hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE || can_take(to, frame))
+		return frame->len;
+	return MIN(frame->len, (uint32_t)hdr->hdr_len + hdr->gso_size);
 }
 
 /*
@@ -71,7 +100,7 @@ static int landing_find(struct dpu_core *core, struct dpu_port *to, const struct
 		dpu_touch(core, to, ret_landing->queue);
 	}
 	ret_landing->rxq = rxq;
-	return dpu_rxq_find(to, rxq, frame->len, &ret_landing->room);
+	return dpu_rxq_find(to, rxq, landing_bytes(to, frame), &ret_landing->room);
 }
 
 static void drop(struct dpu_port *port, bool tx, enum dpu_drop reason)
@@ -79,19 +108,23 @@ static void drop(struct dpu_port *port, bool tx, enum dpu_drop reason)
 	dpu_count(tx ? &port->drops_tx[reason] : &port->drops_rx[reason], 1);
 }
 
-/* Did the receiver's driver agree to frames that are to be cut yet? */
-static bool can_take(const struct dpu_port *to, const struct dpu_frame *frame)
+/* Does for the receiver what it cannot: one finished frame, or some. False: they found no room. */
+static bool put_finished(struct dpu_port *to, struct landing *landing, struct dpu_frame *frame)
 {
-	switch (frame->hdr.hdr.gso_type) {
-	case VIRTIO_NET_HDR_GSO_NONE:
+	struct dpu_frame segment;
+	uint32_t index = 0;
+
+	if (frame->hdr.hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE) {
+		dpu_csum_finish(frame);
+		dpu_rxq_put(landing->rxq, &landing->room, frame);
 		return true;
-	case VIRTIO_NET_HDR_GSO_TCPV4:
-		return to->features & ABI_NET_F_GUEST_TSO4;
-	case VIRTIO_NET_HDR_GSO_TCPV6:
-		return to->features & ABI_NET_F_GUEST_TSO6;
-	default:
-		return false;
 	}
+	while (dpu_segment_next(frame, &index, &segment)) {
+		if (dpu_rxq_find(to, landing->rxq, segment.len, &landing->room))
+			return false;
+		dpu_rxq_put(landing->rxq, &landing->room, &segment);
+	}
+	return true;
 }
 
 /* Runs the receiver's filter, which may change the frame, and copies. */
@@ -105,11 +138,8 @@ static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct d
 
 	pass = dpu_filter_ingress(to, frame, from, dpu->core[core].now_ns, &rxq->filter_runs,
 				  &reason);
-	if (pass && !can_take(to, frame)) {
-		reason = DPU_DROP_OFFLOAD;
-		pass = false;
-	}
-	if (pass && frame->len != len && dpu_rxq_find(to, rxq, frame->len, &landing->room)) {
+	if (pass && frame->len != len &&
+	    dpu_rxq_find(to, rxq, landing_bytes(to, frame), &landing->room)) {
 		reason = DPU_DROP_RX_FULL;
 		pass = false;
 	}
@@ -119,8 +149,11 @@ static void land(struct dpu *dpu, unsigned core, struct dpu_port *from, struct d
 	}
 	if (pass) {
 		dpu_limit_take(&to->limit_rx, frame->len, dpu->core[core].now_ns);
-		dpu_rxq_put(rxq, &landing->room, frame);
 		dpu_watch(to, frame, DPU_CAPTURE_RECEIVED);
+		if (likely(can_take(to, frame)))
+			dpu_rxq_put(rxq, &landing->room, frame);
+		else if (!put_finished(to, landing, frame))
+			drop(to, false, DPU_DROP_RX_FULL); /* the rest of it */
 	} else
 		drop(to, false, reason);
 }
@@ -282,9 +315,68 @@ static void follow_handle(struct dpu *dpu, unsigned core, const struct dpu_table
 		deliver_now(dpu, core, from, to, frame);
 }
 
+/*
+ * The port that has the frame's IP address, whose MAC is not the frame's: the sender knew the
+ * address when another instance had it. NULL: none of ours has it.
+ */
+static struct dpu_port *new_owner(const struct dpu_table *table, const struct dpu_frame *frame)
+{
+	const uint8_t *ip = frame->head + DPU_ETH_BYTES;
+	uint16_t type;
+	uint32_t ipv4;
+
+	if (frame->head_bytes < DPU_ETH_BYTES + sizeof(struct ip6_hdr))
+		return NULL;
+	memcpy(&type, frame->head + 12, sizeof(type));
+	memcpy(&ipv4, ip + 16, sizeof(ipv4));
+	if (type == htons(ETHERTYPE_IP))
+		return dpu_table_by_ip(table, ipv4);
+	return type == htons(ETHERTYPE_IPV6) ? dpu_table_by_ip6(table, ip + 24) : NULL;
+}
+
+/* "This address is at that MAC now", for whoever sent the frame. */
+static void announce_make(const struct dpu_port *owner, const struct dpu_frame *frame,
+			  struct dpu_frame *ret_announce)
+{
+	const uint8_t *ip = frame->head + DPU_ETH_BYTES;
+
+	if (ip[0] >> 4 == 4) {
+		struct dpu_arp arp;
+
+		memcpy(arp.sender_mac, frame->head + 6, sizeof(arp.sender_mac));
+		memcpy(&arp.sender_ip_be, ip + 12, sizeof(arp.sender_ip_be));
+		memcpy(&arp.target_ip_be, ip + 16, sizeof(arp.target_ip_be));
+		dpu_arp_reply(&arp, owner->config.mac, ret_announce);
+	} else {
+		struct dpu_nd nd;
+
+		memcpy(nd.sender_mac, frame->head + 6, sizeof(nd.sender_mac));
+		memcpy(nd.sender_ip, ip + 8, sizeof(nd.sender_ip));
+		memcpy(nd.target_ip, ip + 24, sizeof(nd.target_ip));
+		dpu_nd_reply(&nd, owner->config.mac, ret_announce);
+	}
+}
+
+/* To a MAC that nobody has. An address that has a new owner is told, and the frame not lost. */
+static void to_unknown(struct dpu *dpu, unsigned core, const struct dpu_table *table,
+		       struct dpu_port *from, struct dpu_frame *frame)
+{
+	struct dpu_port *owner = new_owner(table, frame);
+	struct dpu_frame announce;
+
+	if (!owner || owner == from || owner->config.tenant != from->config.tenant) {
+		to_uplink(dpu, from, frame);
+		return;
+	}
+	announce_make(owner, frame, &announce);
+	memcpy(frame->head, owner->config.mac, sizeof(owner->config.mac));
+	deliver_now(dpu, core, from, owner, frame);
+	deliver_now(dpu, core, owner, from, &announce);
+}
+
 /* A frame for none of the ports: a question to the DPU itself, or one for the uplink. */
 static void to_nobody(struct dpu *dpu, unsigned core, const struct dpu_table *table,
-		      struct dpu_port *from, const struct dpu_frame *frame)
+		      struct dpu_port *from, struct dpu_frame *frame)
 {
 	uint8_t packet[DPU_SERVICE_BYTES];
 	struct dpu_frame reply;
@@ -295,7 +387,7 @@ static void to_nobody(struct dpu *dpu, unsigned core, const struct dpu_table *ta
 	else if (dpu->config.service_ip_be && !memcmp(frame->head, dpu_service_mac, 6))
 		drop(from, true, DPU_DROP_NO_PORT);
 	else
-		to_uplink(dpu, from, frame);
+		to_unknown(dpu, core, table, from, frame);
 }
 
 /* Where a frame goes that the sender's filter let pass, as it is now. */
@@ -322,6 +414,8 @@ static void forward(struct dpu *dpu, unsigned core, const struct dpu_table *tabl
 	to = dpu_table_by_mac(table, dpu_mac_key(frame->head));
 	if (to == from)
 		drop(from, true, DPU_DROP_NO_PORT);
+	else if (to && to->config.tenant != from->config.tenant)
+		drop(from, true, DPU_DROP_TENANT); /* whatever the filters say */
 	else if (to)
 		deliver_now(dpu, core, from, to, frame);
 	else
@@ -343,7 +437,7 @@ enum dpu_outcome dpu_switch_from_port(struct dpu *dpu, unsigned core, struct dpu
 		return DPU_DONE;
 	}
 	to = frame->head[0] & 1 ? NULL : dpu_table_by_mac(table, dpu_mac_key(frame->head));
-	if (to && to != from)
+	if (to && to != from && to->config.tenant == from->config.tenant)
 		return unicast(dpu, core, table, from, txq, to, frame);
 	if (!dpu_filter_egress(from, frame, dpu->core[core].now_ns, &txq->filter_runs, &redirect,
 			       &reason))
@@ -384,6 +478,7 @@ enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct d
 					struct dpu_frame *frame)
 {
 	const struct dpu_table *table = atomic_load_explicit(&dpu->table, memory_order_acquire);
+	struct dpu_frame announce;
 	struct landing landing;
 	struct dpu_arp arp;
 	struct dpu_nd nd;
@@ -410,8 +505,15 @@ enum dpu_outcome dpu_switch_from_uplink(struct dpu *dpu, unsigned core, struct d
 	}
 	to = dpu_table_by_mac(table, dpu_mac_key(frame->head));
 	if (!to) {
-		dpu_uplink_drop(uplink, DPU_DROP_NO_PORT);
-		return DPU_DONE;
+		to = new_owner(table, frame);
+		if (!to) {
+			dpu_uplink_drop(uplink, DPU_DROP_NO_PORT);
+			return DPU_DONE;
+		}
+		announce_make(to, frame, &announce);
+		memcpy(frame->head, to->config.mac, sizeof(to->config.mac));
+		if (dpu_uplink_send(uplink, &announce) < 0)
+			dpu_uplink_drop(uplink, DPU_DROP_UPLINK_FULL);
 	}
 	r = landing_find(&dpu->core[core], to, frame, &landing);
 	if (r == -EBUSY || r == -EAGAIN)

@@ -5,7 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))
-from leat_test import (BUILD, NATIVE, cli, equal, leat, main, ok, test, true, until)  # noqa: E402
+from leat_test import (BUILD, NATIVE, WORK, cli, equal, leat, main, ok, test, true, until)  # noqa: E402
 
 NET = os.path.join(BUILD, 'apps', 'bench-net')
 IP = '10.99.7.7'
@@ -91,6 +91,32 @@ def tenants_do_not_see_each_other():
             r = client('connect', 1, 1, *opts, timeout=60)
             true(r.code == 1 and b'connect' in r.err, 'not reached from another tenant: %s' % r)
         equal(inspect('server')['packets']['dropped_received'], {}, 'nothing came so far')
+
+
+@test
+def address_used_again():
+    """Who knew an address when another instance had it reaches the new one at once."""
+    code = ('''
+import os, socket, sys, time
+for i in range(2):
+    s = socket.create_connection(("%s", %s), 3)
+    s.close()
+    print("reached", flush=True)
+    if i == 0:
+        while not os.path.exists("/signal/go"):
+            time.sleep(0.02)
+''' % (IP, PORT))
+    folder = os.path.join(WORK, 'signal')
+    os.makedirs(folder)
+    with Server():
+        ok(cli('run', '-d', '--name', 'asker', '-v', folder + ':/signal', '--',
+               '/usr/bin/python3', '-c', code))
+        until(lambda: b'reached' in cli('logs', 'asker').out, 'the first time')
+    with Server():
+        with open(os.path.join(folder, 'go'), 'w'):
+            pass
+        until(lambda: cli('logs', 'asker').out.count(b'reached') == 2, 'the second time')
+    until(lambda: cli('rm', 'asker').code == 0, 'rm')
 
 
 main()

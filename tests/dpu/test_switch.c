@@ -9,6 +9,7 @@
 
 static uint8_t sent[70000], got[70000];
 static struct virtio_net_hdr_mrg_rxbuf hdr;
+static struct driver *segment_driver;
 
 static void one_frame_arrives(size_t payload, size_t cut)
 {
@@ -78,7 +79,41 @@ static void test_gso_passes_whole(void **state)
 	assert_int_equal(fixture_port_stats(B).ingress_runs, 1);
 }
 
-/* A receiver that did not agree to uncut frames gets none. */
+/* The sum of 16-bit words, folded. */
+static uint32_t words_sum(const uint8_t *data, size_t bytes, uint32_t sum)
+{
+	for (size_t i = 0; i < bytes; i++)
+		sum += i % 2 ? data[i] : (uint32_t)data[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static uint32_t be32_at(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* `got` is the segment of the frame in `sent` whose payload begins at offset, all sums right. */
+static void segment_check(size_t offset, size_t payload, unsigned index, bool last)
+{
+	size_t l4_bytes = 20 + payload;
+
+	assert_int_equal(driver_receive(segment_driver, 0, &hdr, got, sizeof(got)), 54 + payload);
+	assert_int_equal(hdr.hdr.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+	assert_int_equal(hdr.hdr.flags, 0);
+	assert_int_equal(got[16] << 8 | got[17], 20 + l4_bytes);
+	assert_int_equal(got[18] << 8 | got[19], (sent[18] << 8 | sent[19]) + index);
+	assert_int_equal(words_sum(got + 14, 20, 0), 0xffff);
+	assert_int_equal(be32_at(got + 38), be32_at(sent + 38) + offset);
+	assert_int_equal(got[47] & 1, last ? sent[47] & 1 : 0); /* FIN */
+	assert_int_equal(words_sum(got + 34, l4_bytes,
+				   words_sum(got + 26, 8, 6 + (uint32_t)l4_bytes)),
+			 0xffff);
+	assert_memory_equal(got + 54, sent + 54 + offset, payload);
+}
+
+/* A receiver that did not agree to uncut frames and unfinished sums gets neither. */
 static void test_receiver_without_tso(void **state)
 {
 	struct dpu_port_config config = {
@@ -104,18 +139,26 @@ static void test_receiver_without_tso(void **state)
 	assert_int_equal(dpu_port_attach(fx.dpu, &config, &port), 0);
 	assert_int_equal(dpu_port_set_filter(port, fx.filter), 0);
 	driver.dev->device_features &= ~(uint64_t)(ABI_NET_F_GUEST_TSO4 | ABI_NET_F_GUEST_TSO6);
+	segment_driver = &driver;
 	driver_start(&driver, 32);
-	for (unsigned i = 0; i < 2; i++) {
-		bytes = fixture_frame(A, B, i ? 1000 : 5000, sent);
+	for (unsigned round = 0; round < 10; round++) {
+		size_t payload = 4988 + round; /* odd ones too */
+
+		bytes = fixture_frame(A, B, 12 + payload, sent);
 		gso = make_gso(sent, 1448);
 		memcpy(sent, config.mac, 6);
 		memcpy(sent + 30, &config.ipv4_be, 4);
-		assert_true(driver_send(&fx.driver[A], 0, i ? NULL : &gso, sent, bytes, 2048));
+		sent[47] = 0x19; /* ACK, PSH, FIN */
+		sent[50] = sent[51] = 0;
+		assert_true(driver_send(&fx.driver[A], 0, &gso, sent, bytes, 1000 + round));
 		assert_int_equal(fixture_round(), 1);
+		for (unsigned i = 0; i < 4; i++)
+			segment_check(i * 1448, i < 3 ? 1448 : payload - 3 * 1448, i, i == 3);
+		assert_int_equal(driver_receive(&driver, 0, &hdr, got, sizeof(got)), 0);
+		driver_reclaim(&fx.driver[A], 0);
 	}
-	assert_int_equal(driver_receive(&driver, 0, &hdr, got, sizeof(got)), 1042);
 	dpu_port_stats_get(port, &stats);
-	assert_int_equal(stats.drops_rx[DPU_DROP_OFFLOAD], 1);
+	assert_int_equal(stats.drops_rx[DPU_DROP_OFFLOAD], 0);
 	dpu_port_detach(port);
 	driver_destroy(&driver);
 }
@@ -366,6 +409,7 @@ static void test_other_tenant(void **state)
 		.owner = &fx.now_ns,
 		.mac = {2, 0x1e, 0xa7, 0, 0, 9},
 	};
+	struct ebpf_object *passall;
 	struct dpu_port *port;
 	struct driver driver;
 	size_t bytes;
@@ -383,8 +427,17 @@ static void test_other_tenant(void **state)
 	bytes = fixture_frame(A, B, 20, sent);
 	memcpy(sent, config.mac, 6);
 	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
-	memset(sent, 0xff, 6);
 	fixture_round();
+	assert_int_equal(fixture_port_stats(A).drops_tx[DPU_DROP_TENANT], 2);
+	/* the switch itself refuses, whatever the filters say */
+	passall = fixture_filter("passall");
+	assert_int_equal(dpu_port_set_filter(port, passall), 0);
+	assert_int_equal(dpu_port_set_filter(fx.port[A], passall), 0);
+	ebpf_object_unref(passall);
+	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
+	fixture_round();
+	assert_int_equal(fixture_port_stats(A).drops_tx[DPU_DROP_TENANT], 3);
+	memset(sent, 0xff, 6);
 	assert_true(driver_send(&fx.driver[A], 0, NULL, sent, bytes, 100));
 	fixture_round();
 	assert_int_equal(driver_receive(&driver, 0, &hdr, got, sizeof(got)), 0);
@@ -392,6 +445,38 @@ static void test_other_tenant(void **state)
 	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), bytes);
 	dpu_port_detach(port);
 	driver_destroy(&driver);
+}
+
+/*
+ * The address of A was another's, whose MAC B still knows: the frame arrives all the same, and B is
+ * told.
+ */
+static void test_stale_neighbour(void **state)
+{
+	static const uint8_t old[6] = {2, 0x1e, 0xa7, 0, 0, 0x77};
+	uint32_t ip = fixture_ip(A);
+	uint8_t mac[6];
+	size_t bytes = fixture_frame(B, A, 100, sent);
+
+	(void)state;
+	fixture_mac(A, mac);
+	memcpy(sent, old, 6);
+	assert_true(driver_send(&fx.driver[B], 0, NULL, sent, bytes, 200));
+	fixture_round();
+	assert_int_equal(driver_receive(&fx.driver[A], 0, &hdr, got, sizeof(got)), bytes);
+	assert_memory_equal(got, mac, 6);
+	assert_memory_equal(got + 6, sent + 6, bytes - 6);
+	assert_int_equal(driver_receive(&fx.driver[B], 0, &hdr, got, sizeof(got)), 60);
+	assert_memory_equal(got + 12, "\x08\x06", 2);
+	assert_memory_equal(got + 20, "\0\2", 2); /* a reply */
+	assert_memory_equal(got + 22, mac, 6);
+	assert_memory_equal(got + 28, &ip, 4);
+	/* nobody's address goes out as before */
+	sent[33] ^= 0x55;
+	assert_true(driver_send(&fx.driver[B], 0, NULL, sent, bytes, 200));
+	fixture_round();
+	assert_int_equal(driver_receive(&fx.driver[A], 0, &hdr, got, sizeof(got)), 0);
+	assert_int_equal(fixture_port_stats(B).drops_tx[DPU_DROP_NO_PORT], 1);
 }
 
 static void test_attach_refuses(void **state)
@@ -560,6 +645,7 @@ int main(void)
 		TEST(test_arp_is_answered),
 		TEST(test_nd_is_answered),
 		TEST(test_other_tenant),
+		TEST(test_stale_neighbour),
 		TEST(test_attach_refuses),
 		TEST(test_redirect),
 		TEST(test_rewrite),

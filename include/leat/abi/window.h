@@ -106,10 +106,11 @@ enum abi_vcpu_state {
  * while grant == parked_grant.  leatd sees "grant == parked_grant" (acquire) as "core given back"
  * and only then grants again.  No wake-up is lost: the driver keeps the field used_event of its
  * receive queue (virtio 1.2, section 2.7.10: avail->ring[size]; of a packed ring off_wrap of its
- * event structure, section 2.8.10) at the used index up to which it took frames, and leatd, which alone moves the used index, compares the two when it sees the vcpu
- * parked: frames that came after the driver's last look get it granted again. A parked vcpu is
- * given work by its siblings with state = WANT and the doorbell: leatd looks at all slots of an
- * instance while any of its vcpus holds a core.
+ * event structure, section 2.8.10) at the used index up to which it took frames, and leatd, which
+ * alone moves the used index, compares the two when it sees the vcpu parked: frames that came after
+ * the driver's last look get it granted again. A parked vcpu is given work by its siblings with
+ * state = WANT and the doorbell: leatd looks at all slots of an instance while any of its vcpus
+ * holds a core.
  *
  * A vcpu that nobody waits for any more is OFF, with parked_grant = grant.  A grant that crosses
  * this is taken back by leatd itself: OFF and a parked_grant that is not 0 count as parked, without
