@@ -41,7 +41,8 @@ static __always_inline void flow_addr6(union leat_addr *addr, const __u8 *ip)
 /* The network header behind at most one VLAN tag, and its type. */
 static __always_inline const void *flow_network(const struct leat_pkt_ctx *ctx, __be16 *ret_type)
 {
-	const struct eth *eth = packet_data(ctx);
+	/* read anew: what the rules before compared says nothing of this pointer */
+	const struct eth *eth = (const void *)(long)*(const volatile __u64 *)&ctx->data;
 	const struct vlan *tag = (const void *)(eth + 1);
 	void *end = packet_end(ctx);
 
