@@ -45,6 +45,11 @@ uint64_t ebpf_platform_hash(void);
 struct ebpf_host {
 	/* Tag word of the instance with this address (network order), or -ENOENT; NULL: none. */
 	int64_t (*tag_of)(void *arg, uint32_t ipv4);
+	/*
+	 * Fills the @size bytes at @to with what core @core is like (struct leat_sched_core, then
+	 * zeros): 0, or -ENOENT; then they are zero. @ctx is the program's context. NULL: none.
+	 */
+	int64_t (*core_get)(void *arg, const void *ctx, uint32_t core, void *to, size_t size);
 	void *arg;
 };
 

@@ -179,3 +179,14 @@ EBPF_HELPER(ebpf_helper_tag_lookup)
 		return result(-ENOENT);
 	return result(env->host.tag_of(env->host.arg, (uint32_t)a));
 }
+
+EBPF_HELPER(ebpf_helper_core_get)
+{
+	(void)e;
+	if (!env->host.core_get) { /* what was asked for is written in any case */
+		memset(pointer(c), 0, (size_t)d);
+		return result(-ENOENT);
+	}
+	return result(
+		env->host.core_get(env->host.arg, pointer(a), (uint32_t)b, pointer(c), (size_t)d));
+}

@@ -22,6 +22,7 @@ EBPF_HELPER(ebpf_helper_ring_discard);
 EBPF_HELPER(ebpf_helper_ring_query);
 EBPF_HELPER(ebpf_helper_bucket_take);
 EBPF_HELPER(ebpf_helper_tag_lookup);
+EBPF_HELPER(ebpf_helper_core_get);
 
 /* helper_pkt.c: the context is a struct leat_pkt_ctx */
 EBPF_HELPER(ebpf_helper_load_bytes);

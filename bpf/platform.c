@@ -96,6 +96,8 @@ const struct ebpf_helper ebpf_helpers[EBPF_HELPERS] = {
 	    ARGS(ARG_BUCKET, ARG_SCALAR, ARG_SCALAR)),
 	OWN(tag_lookup, .fn = ebpf_helper_tag_lookup, RETURNS(-ENOENT, UINT32_MAX),
 	    ARGS(ARG_SCALAR)),
+	OWN(core_get, .fn = ebpf_helper_core_get, RETURNS(-ENOENT, 0),
+	    ARGS(ARG_CTX, ARG_SCALAR, ARG_MEM_OUT, ARG_SIZE)),
 
 	/* only for Linux to run */
 	HELPER(clone_redirect, .moves_packet = true, ARGS(ARG_CTX, ARG_SCALAR, ARG_SCALAR)),
@@ -233,32 +235,51 @@ static const uint8_t leat_pkt_helpers[] = {
 	LEAT_FUNC_tag_lookup,     0,
 };
 
-#define SCHED(member)                                                                              \
+#define SCHED(member, ...)                                                                         \
 	{                                                                                          \
 		.off = offsetof(struct leat_sched_ctx, member),                                    \
-		.size = sizeof(((struct leat_sched_ctx *)0)->member)                               \
+		.size = sizeof(((struct leat_sched_ctx *)0)->member), __VA_ARGS__                  \
 	}
 
 static const struct ebpf_ctx_field leat_sched_fields[] = {
-	SCHED(now_ns),        SCHED(delay_ns),
-	SCHED(ran_ns),        SCHED(quantum_ns),
-	SCHED(idle_cores),    SCHED(allowed_cores),
-	SCHED(hook),          SCHED(instance),
-	SCHED(tenant),        SCHED(tag),
-	SCHED(vcpu),          SCHED(last_core),
-	SCHED(waker),         SCHED(core),
-	SCHED(granted),       SCHED(waiting),
-	SCHED(busy_permille), SCHED(crowded_permille),
-	SCHED(nr_cores),      {0},
+	SCHED(now_ns),
+	SCHED(delay_ns),
+	SCHED(ran_ns),
+	SCHED(quantum_ns),
+	SCHED(cpu_ns),
+	SCHED(instance_cpu_ns),
+	SCHED(tenant_cpu_ns),
+	SCHED(since_spread_ns),
+	SCHED(idle_cores),
+	SCHED(idle_cores_high),
+	SCHED(allowed_cores),
+	SCHED(allowed_cores_high),
+	SCHED(state, .writable = true),
+	SCHED(hook),
+	SCHED(instance),
+	SCHED(tenant),
+	SCHED(tag),
+	SCHED(tenant_tag),
+	SCHED(function_tag),
+	SCHED(vcpu),
+	SCHED(flags),
+	SCHED(weight),
+	SCHED(tenant_weight),
+	SCHED(guaranteed),
+	SCHED(held),
+	SCHED(last_core),
+	SCHED(waker),
+	SCHED(core),
+	SCHED(nr_cores),
+	SCHED(zero),
+	{0},
 };
 
+/* No clock and no chance: what was decided can be decided again from a trace. */
 static const uint8_t leat_sched_helpers[] = {
 	BPF_FUNC_map_lookup_elem,
 	BPF_FUNC_map_update_elem,
 	BPF_FUNC_map_delete_elem,
-	BPF_FUNC_ktime_get_ns,
-	BPF_FUNC_get_prandom_u32,
-	BPF_FUNC_get_smp_processor_id,
 	BPF_FUNC_trace_printk,
 	BPF_FUNC_loop,
 	BPF_FUNC_ringbuf_output,
@@ -267,6 +288,7 @@ static const uint8_t leat_sched_helpers[] = {
 	BPF_FUNC_ringbuf_discard,
 	BPF_FUNC_ringbuf_query,
 	LEAT_FUNC_bucket_take,
+	LEAT_FUNC_core_get,
 	0,
 };
 

@@ -1,9 +1,10 @@
 /*
- * heap.c - deadlines in order (heap.h).
+ * heap.c - see heap.h.
  */
 #include "sched/heap.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 void sched_heap_finish(struct sched_heap *heap)
@@ -35,12 +36,17 @@ static void put(struct sched_heap *heap, uint32_t place, struct sched_heap_node 
 	node->place = place;
 }
 
+static bool before(const struct sched_heap_node *a, const struct sched_heap_node *b)
+{
+	return a->key < b->key || (a->key == b->key && a->order < b->order);
+}
+
 static void sift_up(struct sched_heap *heap, uint32_t place, struct sched_heap_node *node)
 {
 	while (place > 0) {
 		uint32_t parent = (place - 1) / 2;
 
-		if (heap->node[parent]->deadline_ns <= node->deadline_ns)
+		if (!before(node, heap->node[parent]))
 			break;
 		put(heap, place, heap->node[parent]);
 		place = parent;
@@ -55,10 +61,9 @@ static void sift_down(struct sched_heap *heap, uint32_t place, struct sched_heap
 
 		if (child >= heap->nr)
 			break;
-		if (child + 1 < heap->nr &&
-		    heap->node[child + 1]->deadline_ns < heap->node[child]->deadline_ns)
+		if (child + 1 < heap->nr && before(heap->node[child + 1], heap->node[child]))
 			child++;
-		if (node->deadline_ns <= heap->node[child]->deadline_ns)
+		if (!before(heap->node[child], node))
 			break;
 		put(heap, place, heap->node[child]);
 		place = child;
@@ -66,9 +71,10 @@ static void sift_down(struct sched_heap *heap, uint32_t place, struct sched_heap
 	put(heap, place, node);
 }
 
-void sched_heap_insert(struct sched_heap *heap, struct sched_heap_node *node, uint64_t deadline_ns)
+void sched_heap_insert(struct sched_heap *heap, struct sched_heap_node *node, uint64_t key)
 {
-	node->deadline_ns = deadline_ns;
+	node->key = key;
+	node->order = heap->inserted++;
 	sift_up(heap, heap->nr++, node);
 }
 
@@ -83,7 +89,7 @@ void sched_heap_remove(struct sched_heap *heap, struct sched_heap_node *node)
 	last = heap->node[--heap->nr];
 	if (last == node)
 		return;
-	if (place > 0 && heap->node[(place - 1) / 2]->deadline_ns > last->deadline_ns)
+	if (place > 0 && before(last, heap->node[(place - 1) / 2]))
 		sift_up(heap, place, last);
 	else
 		sift_down(heap, place, last);

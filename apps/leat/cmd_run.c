@@ -18,7 +18,8 @@ static const char help[] =
 	"\n"
 	"      --name NAME       name for ps, inspect, stop, ...\n"
 	"  -d, --detach          run in the background; leat logs NAME shows what it prints\n"
-	"      --cpus N          cores it may use at once (all)\n"
+	"      --cpus N|MIN:MAX  cores it may use at once (all), of them MIN guaranteed\n"
+	"      --weight N        its part of what is shared (100)\n"
 	"      --memory SIZE     limit, e.g. 512M\n"
 	"      --ip ADDRESS      in 10.99.0.0/16 (any free one), or the IPv6 address of one\n"
 	"  -p, --publish [IP:]HOST:GUEST[/udp]\n"
@@ -34,7 +35,8 @@ static const char help[] =
 	"      --pps N[:BURST], --bps N[:BURST]\n"
 	"                        packets and bits a second, each way; leat limit changes them\n"
 	"      --tenant NAME     instances of different tenants do not see each other (default)\n"
-	"      --tag NAME=VALUE  shown by inspect\n"
+	"      --tag NAME=VALUE  shown by inspect; filters and policies see the number of the\n"
+	"                        tag word\n"
 	"      --hostname NAME   (the host's; the instance's name with --rootfs)\n"
 	"  -u, --user USER[:GROUP]\n"
 	"                        whom the program runs as, by name or number (root)\n"
@@ -44,6 +46,7 @@ static const char help[] =
 enum {
 	OPT_NAME = 256,
 	OPT_CPUS,
+	OPT_WEIGHT,
 	OPT_MEMORY,
 	OPT_IP,
 	OPT_ROOTFS,
@@ -61,6 +64,7 @@ static const struct option options[] = {
 	{"name", required_argument, NULL, OPT_NAME},
 	{"detach", no_argument, NULL, 'd'},
 	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"weight", required_argument, NULL, OPT_WEIGHT},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"ip", required_argument, NULL, OPT_IP},
 	{"publish", required_argument, NULL, 'p'},
@@ -88,11 +92,27 @@ static int set_text(struct run_request *run, const char *key, const char *text)
 
 static int set_cpus(struct run_request *run, const char *text)
 {
+	const char *colon = strchr(text, ':');
+	char low_text[16] = "0";
+	uint64_t low = 0, n = 0;
+
+	if (colon != NULL)
+		snprintf(low_text, sizeof(low_text), "%.*s", (int)(colon - text), text);
+	if (parse_number(colon != NULL ? colon + 1 : text, 1, 32, &n) < 0 ||
+	    parse_number(low_text, 0, n, &low) < 0)
+		return leat_error("cannot use --cpus %s: N or MIN:MAX, up to 32", text);
+	json_object_set_new(run->json, "cpus", json_integer((json_int_t)n));
+	json_object_set_new(run->json, "guaranteed", json_integer((json_int_t)low));
+	return 0;
+}
+
+static int set_weight(struct run_request *run, const char *text)
+{
 	uint64_t n;
 
-	if (parse_number(text, 1, 32, &n) < 0)
-		return leat_error("cannot use --cpus %s: a number from 1 to 32", text);
-	json_object_set_new(run->json, "cpus", json_integer((json_int_t)n));
+	if (parse_number(text, 1, 10000, &n) < 0)
+		return leat_error("cannot use --weight %s: a number from 1 to 10000", text);
+	json_object_set_new(run->json, "weight", json_integer((json_int_t)n));
 	return 0;
 }
 
@@ -129,11 +149,14 @@ static int set_tenant(struct run_request *run, const char *text)
 static int add_tag(struct run_request *run, const char *text)
 {
 	const char *equals = strchr(text, '=');
+	uint64_t word;
 	char name[128];
 
 	if (equals == NULL || equals == text || (size_t)(equals - text) >= sizeof(name))
 		return leat_error("cannot use --tag %s: NAME=VALUE", text);
 	snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
+	if (strcmp(name, "word") == 0 && parse_number(equals + 1, 0, UINT32_MAX, &word) < 0)
+		return leat_error("cannot use --tag %s: the tag word is a number of 32 bits", text);
 	json_object_set_new(json_object_get(run->json, "tags"), name, json_string(equals + 1));
 	return 0;
 }
@@ -152,6 +175,8 @@ static int option_take(struct run_request *run, int option, char *value)
 		return 0;
 	case OPT_CPUS:
 		return set_cpus(run, value);
+	case OPT_WEIGHT:
+		return set_weight(run, value);
 	case OPT_MEMORY:
 		return set_memory(run, value);
 	case OPT_IP:

@@ -75,6 +75,7 @@ int cmd_top(int argc, char **argv);
 int cmd_port(int argc, char **argv);
 int cmd_limit(int argc, char **argv);
 int cmd_filter(int argc, char **argv);
+int cmd_sched(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_deploy(int argc, char **argv);
 int cmd_functions(int argc, char **argv);

@@ -39,6 +39,7 @@ static const struct {
 	{"undeploy", cmd_undeploy, "remove functions"},
 	{"secret", cmd_secret, "set or remove a secret of functions"},
 	{"quota", cmd_quota, "limit what a tenant's functions may use"},
+	{"sched", cmd_sched, "see, replace and try out the core scheduler's policy"},
 	{"filter", cmd_filter, "replace the filter of a running instance"},
 	{"bench", cmd_bench, "measure Leat beside native processes and containers"},
 	{"bpf", cmd_bpf, "verify, show, run and measure filters"},

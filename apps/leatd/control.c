@@ -24,16 +24,30 @@ static const struct {
 	const char *name;
 	void (*run)(struct leatd *leatd, struct client *client, const struct request *req);
 } ops[] = {
-	{"run", op_run},           {"ps", op_ps},
-	{"inspect", op_inspect},   {"signal", op_signal},
-	{"stop", op_stop},         {"rm", op_rm},
-	{"logs", op_logs},         {"filter", op_filter},
-	{"limit", op_limit},       {"filter-show", op_filter_show},
-	{"map", op_map},           {"uplink", op_uplink},
-	{"capture", op_capture},   {"stats", op_stats},
-	{"freeze", op_freeze},     {"thaw", op_thaw},
-	{"port-add", op_port_add}, {"port-rm", op_port_rm},
+	{"run", op_run},
+	{"ps", op_ps},
+	{"inspect", op_inspect},
+	{"signal", op_signal},
+	{"stop", op_stop},
+	{"rm", op_rm},
+	{"logs", op_logs},
+	{"filter", op_filter},
+	{"limit", op_limit},
+	{"filter-show", op_filter_show},
+	{"map", op_map},
+	{"uplink", op_uplink},
+	{"capture", op_capture},
+	{"stats", op_stats},
+	{"freeze", op_freeze},
+	{"thaw", op_thaw},
+	{"port-add", op_port_add},
+	{"port-rm", op_port_rm},
 	{"ports", op_ports},
+	{"sched-load", op_sched_load},
+	{"sched-list", op_sched_list},
+	{"sched-rollback", op_sched_rollback},
+	{"sched-share", op_sched_share},
+	{"sched-trace", op_sched_trace},
 };
 
 void client_reply(struct client *client, json_t *reply, const int *fds, unsigned nr_fds)
@@ -62,6 +76,7 @@ static void client_close(struct client *client)
 
 	client_capture_end(client);
 	client_freeze_end(client);
+	client_trace_end(client);
 	loop_remove(&client->leatd->loop, &client->source);
 	close(client->source.fd);
 	list_del(&client->node);

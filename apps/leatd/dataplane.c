@@ -320,6 +320,7 @@ void dataplane_stop(void)
 		pthread_join(dp.uplink_thread, NULL);
 	dpu_uplink_detach(atomic_exchange(&dp.uplink, NULL));
 	cores_stop();
+	dataplane_sched_trace_stop();
 	dp_enforcer_stop();
 	sched_destroy(dp.sched);
 	dpu_destroy(dp.dpu);

@@ -81,9 +81,12 @@ struct dp_instance_config {
 	uint32_t id;     /* > 0 */
 	uint32_t tenant; /* > 0 */
 	uint32_t tag;
-	const char *name;  /* within the tenant, by DNS; NULL: none */
-	unsigned nr_vcpus; /* 1 .. ABI_MAX_VCPUS */
-	int window_fd;     /* sealed memfd (F_SEAL_SHRINK | GROW | SEAL); duplicated */
+	const char *name; /* within the tenant, by DNS; NULL: none */
+	uint32_t function_tag;
+	uint32_t weight;     /* of its share of cores; 0: the default */
+	unsigned guaranteed; /* vcpus that have a core whenever they have work */
+	unsigned nr_vcpus;   /* 1 .. ABI_MAX_VCPUS */
+	int window_fd;       /* sealed memfd (F_SEAL_SHRINK | GROW | SEAL); duplicated */
 	uint8_t mac[6];
 	uint16_t mtu;     /* 1500 */
 	uint32_t ipv4_be; /* 0: no network */
@@ -98,7 +101,8 @@ struct dp_instance_config {
 /*
  * Maps the window, writes leatd's words of abi_instance, abi_netdev and abi_vcpu, and grants vcpu 0
  * for the first time, so that the instance may be launched before or after. -EINVAL: the window is
- * not sealed or too small; -EEXIST: id, MAC or address in use.
+ * not sealed or too small; -EEXIST: id, MAC or address in use; -EDQUOT: more cores are guaranteed
+ * than there are.
  */
 int dataplane_instance_add(const struct dp_instance_config *config, struct dp_instance **ret_inst);
 
@@ -169,6 +173,33 @@ int dataplane_vhost_connect(struct dp_vhost *vhost, int fd);
 int dataplane_vhost_serve(struct dp_vhost *vhost);
 void dataplane_vhost_disconnect(struct dp_vhost *vhost);
 void dataplane_vhost_stats(struct dp_vhost *vhost, struct dp_instance_stats *ret_stats);
+
+/* ---- the core scheduler's policy (sched/sched.h) ---- */
+
+/* Tag words and weight of an instance from now on; of a tenant, whether or not it has any. */
+void dataplane_instance_set_share(struct dp_instance *inst, uint32_t tag, uint32_t function_tag,
+				  uint32_t weight);
+int dataplane_tenant_set_share(uint32_t tenant, uint32_t tag, uint32_t weight);
+
+/*
+ * A verified and prepared object becomes the policy between two rounds; *ret_ns: for how long
+ * decisions had to wait for that. -EPERM and what sched_policy_create() says, with a sentence in
+ * `error`.
+ */
+int dataplane_policy_load(struct ebpf_object *object, const char *name, char *error,
+			  size_t error_bytes, uint64_t *ret_ns);
+int dataplane_policy_rollback(void);
+unsigned dataplane_policy_list(struct sched_policy_info ret_info[SCHED_MAX_POLICIES + 1]);
+/* -ENOENT: no such core. */
+int dataplane_sched_core_get(unsigned core, struct leat_sched_core *ret_core);
+int64_t dataplane_policy_printed(char *buf, size_t size);
+
+/*
+ * Everything that the scheduler is told and decides, into a ring (leat/abi/sched_trace.h); *ret_fd
+ * stays the dataplane's. -EBUSY: one at a time.
+ */
+int dataplane_sched_trace_start(int *ret_fd);
+void dataplane_sched_trace_stop(void);
 
 /* ---- published ports (-p) ---- */
 

@@ -16,24 +16,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL /* Linux 6.9 */
 #endif
 
-#define HOG_RUN_NS 1000000U
-#define MAX_PROCESSES 64U /* of one instance that are looked at in one go */
+#define ENFORCER_NICE (-10) /* those whom it has to put behind others are in front of it */
 
 static struct {
 	pthread_t thread;
 	bool running;
 	bool stop;
-	pthread_mutex_t lock; /* guards the queue, and the instances' enforcement fields */
-	pthread_cond_t wanted;
+	/*
+	 * Guards the queue, and the instances' enforcement fields; never held for long, since
+	 * dataplane threads take it.
+	 */
+	pthread_mutex_t lock;
+	pthread_cond_t wanted, done;
 	struct dp_instance *first;
-} enforcer = {.lock = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER};
+	struct dp_instance *current; /* the one that is worked on, without the lock */
+} enforcer = {.lock = PTHREAD_MUTEX_INITIALIZER,
+	      .wanted = PTHREAD_COND_INITIALIZER,
+	      .done = PTHREAD_COND_INITIALIZER};
 
 /* Real uid and state letter of a thread; state 0: it is gone. */
 static void thread_look(int pid, int tid, uint32_t *ret_uid, char *ret_state)
@@ -62,50 +70,7 @@ static void thread_look(int pid, int tid, uint32_t *ret_uid, char *ret_state)
 		*ret_state = at[8];
 }
 
-/* CPU time of a thread, 0: unknown. */
-static uint64_t thread_run_ns(int pid, int tid)
-{
-	char path[64], text[128];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	return strtoull(text, NULL, 10);
-}
-
-/*
- * Did the thread run for HOG_RUN_NS without its vcpu giving way? One that somebody else keeps from
- * running looks the same from the window, and must not be put behind everybody for it.
- */
-static bool thread_hogs(struct dp_instance *inst, int pid, int tid)
-{
-	unsigned vcpu = atomic_load_explicit(&inst->hog_vcpu, memory_order_relaxed);
-	uint32_t turns = __atomic_load_n(&inst->vcpu[vcpu].slot->yields, __ATOMIC_RELAXED);
-	uint64_t run_ns = thread_run_ns(pid, tid);
-	struct dp_seen *seen = NULL;
-
-	for (unsigned i = 0; i < DP_SEEN_THREADS; i++)
-		if (inst->seen[i].tid == tid)
-			seen = &inst->seen[i];
-	if (seen && seen->turns == turns)
-		return run_ns - seen->run_ns >= HOG_RUN_NS;
-	if (!seen) {
-		seen = &inst->seen[inst->seen_next];
-		inst->seen_next = (inst->seen_next + 1) % DP_SEEN_THREADS;
-	}
-	*seen = (struct dp_seen){.tid = tid, .turns = turns, .run_ns = run_ns};
-	return false;
-}
-
-static void thread_enforce(struct dp_instance *inst, int pid, int tid, unsigned what)
+static void thread_enforce(uint32_t uid_wanted, int pid, int tid, unsigned what)
 {
 	struct sched_param param = {0};
 	int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
@@ -117,10 +82,10 @@ static void thread_enforce(struct dp_instance *inst, int pid, int tid, unsigned 
 	/* read after opening: the descriptor and what is read are of the same thread, or it is gone
 	 */
 	thread_look(pid, tid, &uid, &state);
-	if (state && uid == inst->uid && inst->uid != 0) {
+	if (state && uid == uid_wanted && uid_wanted != 0) {
 		if ((what & DP_ENFORCE_SIGNAL) && state == 'R')
 			syscall(SYS_pidfd_send_signal, fd, SIGURG, NULL, 0);
-		if ((what & DP_ENFORCE_DEMOTE) && state == 'R' && thread_hogs(inst, pid, tid))
+		if ((what & DP_ENFORCE_DEMOTE) && state == 'R')
 			sched_setscheduler(tid, SCHED_IDLE, &param);
 		if (what & DP_ENFORCE_RESTORE)
 			dp_class_other(tid);
@@ -143,7 +108,7 @@ static void children_add(int pid, int tid, int *pids, unsigned *inout_nr)
 	if (n <= 0)
 		return;
 	text[n] = 0;
-	while (*inout_nr < MAX_PROCESSES) {
+	while (*inout_nr < DP_PROCESSES) {
 		long child = strtol(at, &end, 10);
 
 		if (end == at)
@@ -153,18 +118,28 @@ static void children_add(int pid, int tid, int *pids, unsigned *inout_nr)
 	}
 }
 
+/* What to do, and to whom, as of when it was taken from the queue. */
+struct task {
+	struct dp_instance *inst;
+	unsigned what;
+	int pid;
+	uint32_t uid;
+};
+
 /* All threads of the first process and of its descendants. */
-static void instance_enforce(struct dp_instance *inst, unsigned what)
+static void task_run(const struct task *task)
 {
-	int pids[MAX_PROCESSES];
+	uint64_t forks =
+		__atomic_load_n(&abi_instance_of(task->inst->window)->forks, __ATOMIC_RELAXED);
+	int pids[DP_PROCESSES];
 	unsigned nr = 1;
 	char path[64];
 
 	/* whoever it is now: only threads of the instance's uid, which nobody else has, are touched
 	 */
-	if (inst->pid == 0)
+	if (task->pid == 0)
 		return;
-	pids[0] = inst->pid;
+	pids[0] = task->pid;
 	for (unsigned i = 0; i < nr; i++) {
 		struct dirent *entry;
 		DIR *dir;
@@ -178,57 +153,95 @@ static void instance_enforce(struct dp_instance *inst, unsigned what)
 
 			if (tid <= 0)
 				continue;
-			thread_enforce(inst, pids[i], tid, what);
+			if (task->what & ~(unsigned)DP_ENFORCE_LOOK)
+				thread_enforce(task->uid, pids[i], tid, task->what);
 			children_add(pids[i], tid, pids, &nr);
 		}
 		closedir(dir);
 	}
+	for (unsigned i = 0; i < DP_PROCESSES; i++)
+		atomic_store_explicit(&task->inst->process[i], i < nr ? pids[i] : 0,
+				      memory_order_relaxed);
+	atomic_store_explicit(&task->inst->forks_seen, forks, memory_order_relaxed);
+}
+
+/* The process-wide clock of another process, as clock_getcpuclockid(3) makes it. */
+static uint64_t process_cpu_ns(int pid)
+{
+	clockid_t clock = (clockid_t)(~(unsigned)pid << 3 | 2);
+	struct timespec ts;
+
+	if (clock_gettime(clock, &ts))
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+}
+
+/*
+ * An instance's word on how often it forked only decides whether it is looked at again. A process
+ * that has gone meanwhile, and whose number is another one's, makes the sum wrong until then: it
+ * decides about nothing but this instance's priority.
+ */
+uint64_t dp_instance_cpu_ns(struct dp_instance *inst)
+{
+	uint64_t forks = __atomic_load_n(&abi_instance_of(inst->window)->forks, __ATOMIC_RELAXED);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < DP_PROCESSES; i++) {
+		int pid = atomic_load_explicit(&inst->process[i], memory_order_relaxed);
+
+		if (!pid)
+			break;
+		sum += process_cpu_ns(pid);
+	}
+	if (forks != atomic_load_explicit(&inst->forks_seen, memory_order_relaxed))
+		dp_enforce(inst, DP_ENFORCE_LOOK);
+	return sum;
 }
 
 static void *enforcer_main(void *arg)
 {
 	(void)arg;
 	pthread_setname_np(pthread_self(), "leat-enforce");
+	setpriority(PRIO_PROCESS, (id_t)gettid(), ENFORCER_NICE);
 	pthread_mutex_lock(&enforcer.lock);
 	while (!enforcer.stop) {
 		struct dp_instance *inst = enforcer.first;
-		unsigned what;
+		struct task task;
 
 		if (!inst) {
 			pthread_cond_wait(&enforcer.wanted, &enforcer.lock);
 			continue;
 		}
 		enforcer.first = inst->enforce_next;
-		what = inst->enforce;
+		task = (struct task){inst, inst->enforce, inst->pid, inst->uid};
 		inst->enforce = 0;
-		/* the last word counts: who runs again is not demoted for what he did before */
-		if (what & DP_ENFORCE_RESTORE)
-			what &= ~(unsigned)DP_ENFORCE_DEMOTE;
-		instance_enforce(inst, what);
+		enforcer.current = inst;
+		pthread_mutex_unlock(&enforcer.lock);
+		task_run(&task);
+		pthread_mutex_lock(&enforcer.lock);
+		enforcer.current = NULL;
+		pthread_cond_broadcast(&enforcer.done);
 	}
 	pthread_mutex_unlock(&enforcer.lock);
 	return NULL;
 }
 
-/*
- * Dataplane threads, which hold the scheduler's lock, do not wait: while the enforcer is at work
- * they leave it out, and the scheduler asks again.
- */
-void dp_enforce(struct dp_instance *inst, unsigned what, bool wait)
+/* Of demoting and restoring the last word counts. */
+void dp_enforce(struct dp_instance *inst, unsigned what)
 {
-	if (wait)
-		pthread_mutex_lock(&enforcer.lock);
-	else if (pthread_mutex_trylock(&enforcer.lock))
-		return;
+	pthread_mutex_lock(&enforcer.lock);
 	if (!inst->enforce) {
 		inst->enforce_next = enforcer.first;
 		enforcer.first = inst;
 	}
+	if (what & (DP_ENFORCE_DEMOTE | DP_ENFORCE_RESTORE))
+		inst->enforce &= ~(unsigned)(DP_ENFORCE_DEMOTE | DP_ENFORCE_RESTORE);
 	inst->enforce |= what;
 	pthread_cond_signal(&enforcer.wanted);
 	pthread_mutex_unlock(&enforcer.lock);
 }
 
+/* When it returns nobody works on the instance any more. */
 void dp_enforce_forget(struct dp_instance *inst)
 {
 	pthread_mutex_lock(&enforcer.lock);
@@ -240,6 +253,8 @@ void dp_enforce_forget(struct dp_instance *inst)
 	}
 	inst->enforce = 0;
 	inst->pid = 0;
+	while (enforcer.current == inst)
+		pthread_cond_wait(&enforcer.done, &enforcer.lock);
 	pthread_mutex_unlock(&enforcer.lock);
 }
 
@@ -248,14 +263,20 @@ void dataplane_instance_set_process(struct dp_instance *inst, int pid, uint32_t 
 	pthread_mutex_lock(&enforcer.lock);
 	inst->pid = pid;
 	inst->uid = uid;
+	atomic_store_explicit(&inst->process[0], pid, memory_order_relaxed);
 	pthread_mutex_unlock(&enforcer.lock);
 }
 
 int dp_enforcer_start(void)
 {
+	pthread_mutexattr_t attr;
 	sigset_t all, before;
 	int r;
 
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(&enforcer.lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	enforcer.stop = false;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

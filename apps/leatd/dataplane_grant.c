@@ -98,8 +98,6 @@ static void host_grant(void *arg, unsigned core, uint64_t now_ns)
 
 	if (atomic_load_explicit(&vcpu->inst->dying, memory_order_acquire))
 		return;
-	if (atomic_exchange_explicit(&vcpu->demoted, false, memory_order_relaxed))
-		dp_enforce(vcpu->inst, DP_ENFORCE_RESTORE, false);
 	slot->core = dp.core[core].cpu;
 	slot->granted_ns = now_ns;
 	atomic_store_explicit(&vcpu->grant, grant, memory_order_relaxed);
@@ -125,13 +123,9 @@ static void host_evict(void *arg, unsigned attempt, uint64_t now_ns)
 {
 	struct dp_vcpu *vcpu = arg;
 
+	(void)attempt;
 	(void)now_ns;
-	if (attempt > 1) {
-		atomic_store_explicit(&vcpu->demoted, true, memory_order_relaxed);
-		dp_enforce(vcpu->inst, DP_ENFORCE_SIGNAL | DP_ENFORCE_DEMOTE, false);
-	} else {
-		dp_enforce(vcpu->inst, DP_ENFORCE_SIGNAL, false);
-	}
+	dp_enforce(vcpu->inst, DP_ENFORCE_SIGNAL);
 }
 
 static void host_demote(void *arg, uint64_t now_ns)
@@ -139,9 +133,20 @@ static void host_demote(void *arg, uint64_t now_ns)
 	struct dp_vcpu *vcpu = arg;
 
 	(void)now_ns;
-	atomic_store_explicit(&vcpu->demoted, true, memory_order_relaxed);
-	atomic_store_explicit(&vcpu->inst->hog_vcpu, vcpu->index, memory_order_relaxed);
-	dp_enforce(vcpu->inst, DP_ENFORCE_DEMOTE, false);
+	dp_enforce(vcpu->inst, DP_ENFORCE_DEMOTE);
+}
+
+static void host_restore(void *arg, uint64_t now_ns)
+{
+	struct dp_vcpu *vcpu = arg;
+
+	(void)now_ns;
+	dp_enforce(vcpu->inst, DP_ENFORCE_RESTORE);
+}
+
+static uint64_t host_cpu_ns(void *arg)
+{
+	return dp_instance_cpu_ns(((struct dp_vcpu *)arg)->inst);
 }
 
 static void host_poke(void *ctx, unsigned core)
@@ -163,6 +168,8 @@ void dp_sched_host_init(struct sched_host *ret_host)
 		.preempt = host_preempt,
 		.evict = host_evict,
 		.demote = host_demote,
+		.restore = host_restore,
+		.cpu_ns = host_cpu_ns,
 		.poke = host_poke,
 	};
 }

@@ -49,9 +49,17 @@ static void block_fill(const struct dp_instance *inst)
 	block->id = inst->id;
 }
 
-static int vcpus_attach(struct dp_instance *inst, uint32_t tag)
+static int vcpus_attach(struct dp_instance *inst, const struct dp_instance_config *config)
 {
-	int r = 0;
+	const struct sched_instance_config sched = {
+		.id = config->id,
+		.tenant = config->tenant,
+		.tag = config->tag,
+		.function_tag = config->function_tag,
+		.weight = config->weight,
+		.guaranteed = config->guaranteed,
+	};
+	int r = sched_instance_attach(dp.sched, &sched, &inst->sched);
 
 	for (unsigned i = 0; !r && i < inst->nr_vcpus; i++) {
 		struct dp_vcpu *vcpu = &inst->vcpu[i];
@@ -60,7 +68,7 @@ static int vcpus_attach(struct dp_instance *inst, uint32_t tag)
 		vcpu->index = i;
 		vcpu->slot = abi_vcpu_of(inst->window, i);
 		atomic_init(&vcpu->core, DP_NO_CORE);
-		r = sched_vcpu_attach(dp.sched, vcpu, inst->id, tag, &vcpu->sched);
+		r = sched_vcpu_attach(inst->sched, vcpu, i, &vcpu->sched);
 	}
 	return r;
 }
@@ -69,6 +77,7 @@ static void instance_free(struct dp_instance *inst)
 {
 	for (unsigned i = 0; i < inst->nr_vcpus; i++)
 		sched_vcpu_detach(inst->vcpu[i].sched);
+	sched_instance_detach(inst->sched);
 	dpu_port_detach(inst->port);
 	if (inst->window)
 		munmap(inst->window, inst->window_bytes);
@@ -112,6 +121,16 @@ static int port_attach(struct dp_instance *inst, const struct dp_instance_config
 	return r;
 }
 
+/* No more than there are cores. */
+static int guarantee_take(struct dp_instance *inst, unsigned guaranteed)
+{
+	if (guaranteed > dp.nr_cores - dp.guaranteed)
+		return -EDQUOT;
+	dp.guaranteed += guaranteed;
+	inst->guaranteed = guaranteed;
+	return 0;
+}
+
 int dataplane_instance_add(const struct dp_instance_config *config, struct dp_instance **ret_inst)
 {
 	struct dp_instance *inst;
@@ -127,7 +146,7 @@ int dataplane_instance_add(const struct dp_instance_config *config, struct dp_in
 	r = window_map(inst, config->window_fd);
 	if (!r) {
 		block_fill(inst);
-		r = vcpus_attach(inst, config->tag);
+		r = vcpus_attach(inst, config);
 	}
 	if (!r)
 		r = port_attach(inst, config);
@@ -136,9 +155,13 @@ int dataplane_instance_add(const struct dp_instance_config *config, struct dp_in
 		return r;
 	}
 	pthread_mutex_lock(&dp.control);
-	r = dp_wish_add(inst);
+	r = guarantee_take(inst, config->guaranteed);
+	if (!r)
+		r = dp_wish_add(inst);
 	if (!r)
 		sched_work(inst->vcpu[0].sched, UINT32_MAX, dp_now_ns());
+	else
+		dp.guaranteed -= inst->guaranteed;
 	dp_deferred_flush();
 	pthread_mutex_unlock(&dp.control);
 	if (r) {
@@ -156,6 +179,7 @@ void dataplane_instance_remove(struct dp_instance *inst)
 	pthread_mutex_lock(&dp.control);
 	/* release: pairs with the acquire in host_grant and dp_work; none is placed any more */
 	atomic_store_explicit(&inst->dying, true, memory_order_release);
+	dp.guaranteed -= inst->guaranteed;
 	dp_wish_remove(inst);
 	dp_limit_remove(inst);
 	dpu_rounds_wait(dp.dpu);
@@ -212,7 +236,7 @@ static void instance_rouse(struct dp_instance *inst)
 		/* it runs, perhaps without ever calling the kernel: have it look */
 		__atomic_store_n(&inst->vcpu[i].slot->preempt, atomic_load(&inst->vcpu[i].grant),
 				 __ATOMIC_RELEASE);
-		dp_enforce(inst, DP_ENFORCE_SIGNAL, true);
+		dp_enforce(inst, DP_ENFORCE_SIGNAL);
 		/* or it has parked, and nobody has seen that yet */
 		dp_poke(core);
 	}

@@ -19,7 +19,6 @@
 	     */
 #define DP_VHOSTS_MAX 64U
 #define DP_NO_CORE UINT32_MAX
-#define DP_SEEN_THREADS 8U
 
 struct dp_vcpu {
 	struct dp_instance *inst;
@@ -30,17 +29,11 @@ struct dp_vcpu {
 	 * only. */
 	_Atomic(uint32_t) grant;
 	_Atomic(uint32_t) core; /* dataplane core index while granted, or DP_NO_CORE */
-	uint32_t sent;       /* frames that it was seen to send; guarded by its core's scan lock */
-	atomic_bool demoted; /* its threads were put into SCHED_IDLE */
+	uint32_t sent; /* frames that it was seen to send; guarded by its core's scan lock */
 	atomic_bool limit_waits; /* on the list of dataplane_limit.c */
 };
 
-/* What a thread that seems not to give way had done when it was first looked at. */
-struct dp_seen {
-	int tid;
-	uint32_t turns;  /* of its vcpu */
-	uint64_t run_ns; /* its CPU time */
-};
+#define DP_PROCESSES 64U /* of one instance that are looked at in one go */
 
 struct dp_instance {
 	uint32_t id;
@@ -51,12 +44,14 @@ struct dp_instance {
 	struct dp_vcpu vcpu[ABI_MAX_VCPUS];
 	_Atomic(uint32_t) rx_vcpu; /* where frames go now: a hint */
 	atomic_bool dying;
-	_Atomic(uint32_t) hog_vcpu; /* the one that was last said not to give way */
+	struct sched_instance *sched;
+	unsigned guaranteed;
+	/* Host processes whose CPU time is the instance's: found by the enforcer; 0: no more. */
+	atomic_int process[DP_PROCESSES];
+	_Atomic(uint64_t) forks_seen; /* abi_instance.forks when they were */
 	/* Guarded by the enforcer's lock. */
 	int pid; /* 0: not known yet */
 	uint32_t uid;
-	struct dp_seen seen[DP_SEEN_THREADS];
-	unsigned seen_next;
 	struct dp_instance *enforce_next;
 	unsigned enforce; /* enum dp_enforce bits that wait; also read without the lock */
 };
@@ -65,6 +60,7 @@ enum dp_enforce {
 	DP_ENFORCE_SIGNAL = 1,  /* the preempt signal to its running threads */
 	DP_ENFORCE_DEMOTE = 2,  /* SCHED_IDLE for them */
 	DP_ENFORCE_RESTORE = 4, /* SCHED_OTHER for all */
+	DP_ENFORCE_LOOK = 8,    /* find its processes */
 };
 
 /* Something that does not pay at present. */
@@ -112,6 +108,7 @@ struct dp {
 	struct abi_control *control_page;
 	int control_fd;
 	pthread_mutex_t control;
+	unsigned guaranteed; /* vcpus; guarded by control */
 	atomic_bool stopping;
 	atomic_uint nr_polling; /* idle cores that poll everybody's rings */
 	_Atomic(struct dpu_uplink *) uplink;
@@ -177,7 +174,9 @@ int dp_tap_open(const char *name, uint32_t ip_be, unsigned prefix);
 /* dataplane_enforce.c */
 int dp_enforcer_start(void);
 void dp_enforcer_stop(void);
-void dp_enforce(struct dp_instance *inst, unsigned what, bool wait);
+void dp_enforce(struct dp_instance *inst, unsigned what);
+/* CPU time of the instance's processes, 0: not known. */
+uint64_t dp_instance_cpu_ns(struct dp_instance *inst);
 void dp_enforce_forget(struct dp_instance *inst);
 
 /* proxy.c */

@@ -90,7 +90,7 @@ static bool avoided(const struct dp_avoid *avoid, uint64_t now_ns)
 
 static void tick(struct dp_core *core, uint64_t now_ns)
 {
-	struct sched_core_view view;
+	struct leat_sched_core view;
 
 	if (now_ns < atomic_load_explicit(&core->tick_ns, memory_order_relaxed))
 		return;
@@ -100,10 +100,12 @@ static void tick(struct dp_core *core, uint64_t now_ns)
 
 	/* unless somebody asked for an earlier one meanwhile */
 	atomic_compare_exchange_strong(&core->tick_ns, &never, next_ns);
-	sched_core_view_get(dp.sched, core->index, &view);
+	if (sched_core_get(dp.sched, core->index, &view))
+		return;
 	core->pub->waiting = view.waiting;
 	/* kthreads that linger would take turns in vain, or from others on the host */
-	core->pub->spinner = view.spinner || avoided(&core->yield_avoid, now_ns) ||
+	core->pub->spinner = (view.flags & LEAT_CORE_SPINNER) ||
+			     avoided(&core->yield_avoid, now_ns) ||
 			     avoided(&core->poll_avoid, now_ns);
 	core->pub->grants = view.granted;
 }

@@ -45,6 +45,11 @@ static int file_read(int fd, void **ret_bytes, size_t *ret_size)
 	return 0;
 }
 
+static const char *noun_of(const struct filter_source *source)
+{
+	return source->noun ? source->noun : "filter";
+}
+
 /* ---- what was proved ---- */
 
 static struct filter_proof *proof_find(struct leatd *leatd, const uint8_t *digest)
@@ -107,8 +112,8 @@ static int object_prove(struct leatd *leatd, const struct filter_source *source,
 	if (!r)
 		r = ebpf_object_load(bytes, size, report, sizeof(report), ret_object);
 	if (r < 0)
-		snprintf(error, error_size, "cannot use the filter: %s%s%s", strerror(-r),
-			 *report ? "\n" : "", report);
+		snprintf(error, error_size, "cannot use the %s: %s%s%s", noun_of(source),
+			 strerror(-r), *report ? "\n" : "", report);
 	else
 		proof_keep(leatd, digest, *ret_object);
 	return r;
@@ -139,20 +144,22 @@ static int signer_check(const struct leatd *leatd, const struct filter_source *s
 		return 0;
 	if (source->signature_fd < 0) {
 		snprintf(error, error_size,
-			 "cannot use the filter: it is not signed, and leatd requires that: there "
-			 "is no file of its name with " SIGNATURE_SUFFIX " (leat bpf sign)");
+			 "cannot use the %s: it is not signed, and leatd requires that: there "
+			 "is no file of its name with " SIGNATURE_SUFFIX " (leat bpf sign)",
+			 noun_of(source));
 		return -EKEYREJECTED;
 	}
 	if (signature_read(source->signature_fd, signature) < 0) {
 		snprintf(error, error_size,
-			 "cannot use the filter: its signature is not a file of %d bytes",
-			 SIGNATURE_BYTES);
+			 "cannot use the %s: its signature is not a file of %d bytes",
+			 noun_of(source), SIGNATURE_BYTES);
 		return -EKEYREJECTED;
 	}
 	if (!signature_is_valid(leatd->signer, bytes, size, signature)) {
 		snprintf(error, error_size,
-			 "cannot use the filter: its signature is not of these bytes by the key "
-			 "that leatd requires");
+			 "cannot use the %s: its signature is not of these bytes by the key "
+			 "that leatd requires",
+			 noun_of(source));
 		return -EKEYREJECTED;
 	}
 	return 0;
@@ -179,7 +186,8 @@ static int object_load(struct leatd *leatd, const struct filter_source *source, 
 	int r = file_read(source->object_fd, &bytes, &size);
 
 	if (r < 0) {
-		snprintf(error, error_size, "cannot read the filter: %s", strerror(-r));
+		snprintf(error, error_size, "cannot read the %s: %s", noun_of(source),
+			 strerror(-r));
 		return r;
 	}
 	if (!trusted)

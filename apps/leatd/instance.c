@@ -293,6 +293,16 @@ int tenant_number(struct leatd *leatd, const char *name, uint32_t *ret_number,
 	return 0;
 }
 
+uint32_t instance_function_tag(const struct instance *inst)
+{
+	const char *function = json_string_value(
+		json_object_get(json_object_get(inst->request, "tags"), "function"));
+
+	return function != NULL ? (uint32_t)json_integer_value(
+					  json_object_get(inst->leatd->function_tags, function)) :
+				  0;
+}
+
 /* Queues with their filter, and published ports. */
 static int network_start(struct instance *inst, const struct instance_spec *spec, int window_fd,
 			 char *error, size_t size)
@@ -302,6 +312,9 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 					    .name = inst->name,
 					    .limits = spec->limits,
 					    .tag = spec->tag,
+					    .function_tag = instance_function_tag(inst),
+					    .weight = spec->weight,
+					    .guaranteed = spec->guaranteed,
 					    .nr_vcpus = inst->nr_vcpus,
 					    .window_fd = window_fd,
 					    .mtu = MTU,
@@ -323,7 +336,12 @@ static int network_start(struct instance *inst, const struct instance_spec *spec
 		ipam_ip6(inst->tenant, inst->ip_be, inst->ip6);
 		memcpy(config.ipv6, inst->ip6, sizeof(config.ipv6));
 		r = dataplane_instance_add(&config, &inst->dp);
-		if (r < 0)
+		if (r == -EDQUOT)
+			snprintf(error, size,
+				 "cannot guarantee %u cores: other instances have the rest of the "
+				 "%u that there are",
+				 spec->guaranteed, dataplane_nr_cores());
+		else if (r < 0)
 			snprintf(error, size, "cannot make the instance's queues: %s",
 				 strerror(-r));
 		else
@@ -479,6 +497,9 @@ int instance_create(struct leatd *leatd, const struct instance_spec *spec, char 
 	inst->detached = spec->detach;
 	inst->kill_timer.due = kill_due;
 	inst->nr_vcpus = spec->cpus != 0 ? spec->cpus : leatd->nr_cpus;
+	inst->guaranteed = spec->guaranteed;
+	inst->tag = spec->tag;
+	inst->weight = spec->weight != 0 ? spec->weight : SCHED_WEIGHT;
 	inst->memory_bytes = spec->memory_bytes != 0 ? spec->memory_bytes : host_memory();
 	inst->filter = strcmp(spec->filter, "none") == 0   ? "none" :
 		       strcmp(spec->filter, "object") == 0 ? "object" :

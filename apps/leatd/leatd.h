@@ -64,6 +64,9 @@ struct instance {
 	const char *tenant_name;  /* leatd.tenants' */
 	struct dpu_limits limits; /* as asked for */
 	unsigned nr_vcpus;
+	unsigned guaranteed; /* of them */
+	uint32_t tag;        /* what filters and policies see */
+	uint32_t weight;
 	uint64_t memory_bytes;
 	bool has_cgroup;
 	bool writable;
@@ -90,6 +93,7 @@ struct client {
 	struct loop_source source;
 	struct leatd *leatd;
 	struct instance *waiting; /* tell it when this one has ended */
+	bool traces;              /* it watches the scheduler */
 	uint32_t captures;        /* number of the instance whose packets it watches, or 0 */
 	uint32_t freezes;         /* number of the instance that stands still for it, or 0 */
 	struct loop_timer freeze_timer;
@@ -129,6 +133,8 @@ struct leatd {
 	unsigned nr_cpus;
 	bool private; /* ends when idle */
 	int exit_code;
+	json_t *tenant_shares; /* names to tag and weight */
+	json_t *function_tags; /* names to numbers: what policies see of a function */
 	json_t *tenants; /* names to numbers, from 1; kept for good: a number means one tenant */
 };
 
@@ -155,6 +161,8 @@ struct instance_spec {
 	char *program, *cwd;
 	char **argv, **envp; /* NULL at the end */
 	unsigned cpus;
+	unsigned guaranteed;
+	uint32_t weight; /* 0: the default */
 	uint64_t memory_bytes;
 	uint32_t ip_be;  /* 0: any */
 	uint8_t ip6[16]; /* all zero: the one that goes with the IPv4 address */
@@ -183,6 +191,7 @@ struct filter_source {
 	int object_fd;    /* -1: none */
 	int signature_fd; /* -1: none */
 	uint32_t tenant;  /* whose it will be */
+	const char *noun; /* in sentences for the user; NULL: "filter" */
 };
 
 /* On failure `error` holds a sentence for the user ("cannot X: reason"). */
@@ -192,6 +201,8 @@ struct instance *instance_find(struct leatd *leatd, const char *name);
 struct instance *instance_by_id(struct leatd *leatd, uint32_t id);
 struct instance *instance_by_uid(struct leatd *leatd, uint32_t uid);
 void instance_signal(struct instance *inst, int sig);
+/* The tag word that policies see of its function, 0: it is none. */
+uint32_t instance_function_tag(const struct instance *inst);
 /* TERM now, KILL after the timeout. */
 void instance_stop(struct instance *inst, uint64_t timeout_ns);
 /* Ended by Leat: the reason is kept and told. */
@@ -288,6 +299,17 @@ void op_port_add(struct leatd *leatd, struct client *client, const struct reques
 void op_port_rm(struct leatd *leatd, struct client *client, const struct request *req);
 void op_ports(struct leatd *leatd, struct client *client, const struct request *req);
 void op_map(struct leatd *leatd, struct client *client, const struct request *req);
+
+void op_sched_load(struct leatd *leatd, struct client *client, const struct request *req);
+void op_sched_list(struct leatd *leatd, struct client *client, const struct request *req);
+void op_sched_rollback(struct leatd *leatd, struct client *client, const struct request *req);
+void op_sched_share(struct leatd *leatd, struct client *client, const struct request *req);
+void op_sched_trace(struct leatd *leatd, struct client *client, const struct request *req);
+
+/* ---- op_sched.c ---- */
+
+/* The client goes: its trace of the scheduler, if it has one, ends. */
+void client_trace_end(struct client *client);
 
 /* ---- op_capture.c ---- */
 

@@ -264,7 +264,10 @@ static int leatd_begin(struct leatd *leatd, const struct options *options)
 	if (r == 0)
 		r = ipam_init(&leatd->ipam);
 	leatd->tenants = json_object();
-	if (r == 0 && leatd->tenants == NULL)
+	leatd->tenant_shares = json_object();
+	leatd->function_tags = json_object();
+	if (r == 0 && (leatd->tenants == NULL || leatd->tenant_shares == NULL ||
+		       leatd->function_tags == NULL))
 		r = -ENOMEM;
 	if (r < 0)
 		return fail("start", r);
@@ -306,6 +309,8 @@ static void leatd_end(struct leatd *leatd)
 	filter_proofs_finish(leatd);
 	image_close(&leatd->image);
 	json_decref(leatd->tenants);
+	json_decref(leatd->tenant_shares);
+	json_decref(leatd->function_tags);
 	ipam_finish(&leatd->ipam);
 	pool_finish(&leatd->uids);
 	state_close(&leatd->state);

@@ -44,13 +44,15 @@ static json_t *instance_json(const struct instance *inst)
 		inet_ntop(AF_INET6, inst->ip6, ip6, sizeof(ip6));
 	}
 	return json_pack(
-		"{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:o, s:s, s:I, s:f, s:O, s:O, s:O}",
+		"{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:s, s:I, s:f, "
+		"s:O, s:O, s:O}",
 		"name", inst->name, "id", (int)inst->id, "state", running ? "running" : "exited",
 		"ip", ip, "ip6", ip6, "tenant", inst->tenant_name, "pid",
-		running ? (int)inst->pid : 0, "cpus", (int)inst->nr_vcpus, "memory",
-		(json_int_t)inst->memory_bytes, "exit_code", exit_json(inst), "reason",
-		inst->reason, "started", (json_int_t)inst->started_time, "age",
-		(double)(end_ns - inst->started_ns) / 1e9, "command",
+		running ? (int)inst->pid : 0, "cpus", (int)inst->nr_vcpus, "guaranteed_cpus",
+		(int)inst->guaranteed, "weight", (int)inst->weight, "tag_word",
+		(json_int_t)inst->tag, "memory", (json_int_t)inst->memory_bytes, "exit_code",
+		exit_json(inst), "reason", inst->reason, "started", (json_int_t)inst->started_time,
+		"age", (double)(end_ns - inst->started_ns) / 1e9, "command",
 		json_object_get(inst->request, "argv"), "ports",
 		json_object_get(inst->request, "ports"), "tags",
 		json_object_get(inst->request, "tags"));
@@ -97,14 +99,17 @@ static json_t *queue_json(const struct dp_instance_stats *stats, unsigned i)
 	const struct dpu_queue_stats *q = &stats->queue[i];
 	const struct sched_vcpu_stats *v = &stats->vcpu[i];
 
-	return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I}", "vcpu",
-			 (int)i, "tx_packets", (json_int_t)q->tx_packets, "tx_bytes",
-			 (json_int_t)q->tx_bytes, "rx_packets", (json_int_t)q->rx_packets,
-			 "rx_bytes", (json_int_t)q->rx_bytes, "tx_waits", (json_int_t)q->tx_waits,
-			 "tx_state", dpu_reason_name(q->tx_reason), "rx_state",
-			 dpu_reason_name(q->rx_reason), "grants", (json_int_t)v->grants, "preempts",
-			 (json_int_t)v->preempts, "evictions", (json_int_t)v->evictions, "delay_ns",
-			 (json_int_t)(v->grants != 0 ? v->delay_ns_sum / v->grants : 0));
+	return json_pack(
+		"{s:i, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"vcpu", (int)i, "tx_packets", (json_int_t)q->tx_packets, "tx_bytes",
+		(json_int_t)q->tx_bytes, "rx_packets", (json_int_t)q->rx_packets, "rx_bytes",
+		(json_int_t)q->rx_bytes, "tx_waits", (json_int_t)q->tx_waits, "tx_state",
+		dpu_reason_name(q->tx_reason), "rx_state", dpu_reason_name(q->rx_reason), "grants",
+		(json_int_t)v->grants, "preempts", (json_int_t)v->preempts, "evictions",
+		(json_int_t)v->evictions, "demotions", (json_int_t)v->demotions, "moves",
+		(json_int_t)v->moves, "core_ns", (json_int_t)v->cpu_ns, "delay_ns",
+		(json_int_t)(v->grants != 0 ? v->delay_ns_sum / v->grants : 0), "delay_ns_max",
+		(json_int_t)v->delay_ns_max);
 }
 
 json_t *queues_json(const struct dp_instance_stats *stats)

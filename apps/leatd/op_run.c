@@ -144,6 +144,30 @@ static int user_of(const json_t *json, struct launch_user *user)
 	return 0;
 }
 
+/* The tag "word": what filters and policies see, a number; 0: there is none. */
+static int tag_of(const json_t *json, uint32_t *ret_tag)
+{
+	const char *text =
+		json_string_value(json_object_get(json_object_get(json, "tags"), "word"));
+	uint64_t word = 0;
+
+	if (text != NULL && parse_number(text, 0, UINT32_MAX, &word) < 0)
+		return -EINVAL;
+	*ret_tag = (uint32_t)word;
+	return 0;
+}
+
+static int share_of(const json_t *json, struct instance_spec *spec)
+{
+	spec->cpus = (unsigned)number_of(json, "cpus", 0);
+	spec->guaranteed = (unsigned)number_of(json, "guaranteed", 0);
+	spec->weight = (uint32_t)number_of(json, "weight", 0);
+	if (spec->cpus > ABI_MAX_VCPUS || spec->weight > SCHED_WEIGHT_MAX ||
+	    (spec->guaranteed && spec->guaranteed > spec->cpus))
+		return -EINVAL;
+	return tag_of(json, &spec->tag);
+}
+
 /* 0, or -EINVAL: leat would not send that. argv and envp are to be freed in any case. */
 static int spec_parse(const struct request *req, struct instance_spec *spec)
 {
@@ -151,7 +175,6 @@ static int spec_parse(const struct request *req, struct instance_spec *spec)
 	int r = texts_of(json, spec);
 
 	spec->request = req->json;
-	spec->cpus = (unsigned)number_of(json, "cpus", 0);
 	spec->memory_bytes = number_of(json, "memory", 0);
 	spec->umask = (uint32_t)number_of(json, "umask", 022);
 	spec->nofile = (uint32_t)number_of(json, "nofile", NOFILE_DEFAULT);
@@ -169,7 +192,7 @@ static int spec_parse(const struct request *req, struct instance_spec *spec)
 	for (unsigned i = ROLE_STDIN; i <= ROLE_ROOT; i++)
 		if (spec->fds[i] < 0)
 			r = -EINVAL;
-	if (spec->cpus > ABI_MAX_VCPUS || user_of(json, &spec->user) < 0)
+	if (share_of(json, spec) < 0 || user_of(json, &spec->user) < 0)
 		r = -EINVAL;
 	if (r == 0)
 		r = volumes_of(req, spec);

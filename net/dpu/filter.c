@@ -193,7 +193,7 @@ static int identity_set(struct dpu_filter *filter, const struct dpu_port_config 
 static int filter_create(struct ebpf_object *object, struct dpu_port *port,
 			 struct dpu_filter **ret_filter)
 {
-	const struct ebpf_host host = {tag_of, port};
+	const struct ebpf_host host = {.tag_of = tag_of, .arg = port};
 	struct dpu_filter *filter = calloc(1, sizeof(*filter));
 	struct ebpf_map_info info;
 	int r;

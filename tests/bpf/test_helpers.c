@@ -34,7 +34,7 @@ static void setup(struct fixture *f, enum ebpf_engine engine)
 {
 	static uint32_t tag = 0xabcd;
 	static uint8_t elf[1 << 18];
-	const struct ebpf_host host = {tag_of, &tag};
+	const struct ebpf_host host = {.tag_of = tag_of, .arg = &tag};
 	FILE *file = fopen(FILTERS "/../../tests/bpf/helpers.bpf.o", "r");
 	char log[EBPF_LOG_SIZE];
 

@@ -19,9 +19,12 @@
 
 /* A vcpu as its host sees it. */
 struct seat {
+	struct sched_instance *inst; /* NULL: a sibling of the one before */
 	struct sched_vcpu *vcpu;
 	unsigned core; /* UINT_MAX: parked */
 	unsigned grants, preempts, evictions, demotions;
+	bool demoted;
+	uint64_t cpu_ns; /* as the host counts */
 };
 
 static struct seat seats[MAX_VCPUS];
@@ -55,8 +58,22 @@ static void on_evict(void *arg, unsigned attempt, uint64_t now_ns)
 
 static void on_demote(void *arg, uint64_t now_ns)
 {
+	struct seat *seat = arg;
+
 	(void)now_ns;
-	((struct seat *)arg)->demotions++;
+	seat->demotions += !seat->demoted;
+	seat->demoted = true;
+}
+
+static void on_restore(void *arg, uint64_t now_ns)
+{
+	(void)now_ns;
+	((struct seat *)arg)->demoted = false;
+}
+
+static uint64_t on_cpu_ns(void *arg)
+{
+	return ((struct seat *)arg)->cpu_ns;
 }
 
 static void on_poke(void *ctx, unsigned core)
@@ -66,23 +83,31 @@ static void on_poke(void *ctx, unsigned core)
 	pokes++;
 }
 
+static void seat_attach(unsigned i)
+{
+	const struct sched_instance_config config = {.id = i + 1, .tenant = 1};
+
+	seats[i] = (struct seat){.core = UINT_MAX};
+	assert_int_equal(sched_instance_attach(sched, &config, &seats[i].inst), 0);
+	assert_int_equal(sched_vcpu_attach(seats[i].inst, &seats[i], 0, &seats[i].vcpu), 0);
+}
+
 static void start(unsigned nr_cores, unsigned max_granted, unsigned nr_vcpus)
 {
 	struct sched_config config = {
 		.nr_cores = nr_cores,
 		.max_granted = max_granted,
 		.quantum_ns = MS,
-		.host = {on_grant, on_preempt, on_evict, on_demote, on_poke, NULL},
+		.host = {on_grant, on_preempt, on_evict, on_demote, on_restore, on_cpu_ns, on_poke,
+			 NULL},
 	};
 
 	now = MS;
 	pokes = 0;
 	memset(seats, 0, sizeof(seats));
 	assert_int_equal(sched_create(&config, &sched), 0);
-	for (unsigned i = 0; i < nr_vcpus; i++) {
-		seats[i].core = UINT_MAX;
-		assert_int_equal(sched_vcpu_attach(sched, &seats[i], i, 0, &seats[i].vcpu), 0);
-	}
+	for (unsigned i = 0; i < nr_vcpus; i++)
+		seat_attach(i);
 }
 
 static int finish(void **state)
@@ -90,6 +115,9 @@ static int finish(void **state)
 	(void)state;
 	for (unsigned i = 0; i < MAX_VCPUS; i++)
 		sched_vcpu_detach(seats[i].vcpu);
+	for (unsigned i = 0; i < MAX_VCPUS; i++)
+		sched_instance_detach(seats[i].inst);
+	memset(seats, 0, sizeof(seats));
 	sched_destroy(sched);
 	return 0;
 }
@@ -247,21 +275,232 @@ static void test_eviction(void **state)
 	assert_int_equal(seats[1].grants, 1);
 }
 
-/* Next to others, one who never gives way is demoted, once a quantum; the others are not. */
+/*
+ * One who never gives way, and gets `cpu_permille` of a core, next to one who gives way and has
+ * work in the first `busy` of each 10 steps of 100 us.
+ */
+static void run_beside(unsigned steps, unsigned cpu_permille, unsigned busy)
+{
+	for (unsigned i = 0; i < steps; i++) {
+		now += 100 * US;
+		seats[0].cpu_ns += 100 * US * cpu_permille / 1000;
+		sched_sample(seats[0].vcpu, true, 0, now);
+		sched_sample(seats[1].vcpu, i % 10 < busy, i, now);
+		sched_tick(sched, 0, now);
+	}
+}
+
+/* Next to others, one who computes is demoted; the others are not. */
 static void test_demotion(void **state)
 {
 	(void)state;
 	start(1, 4, 2);
 	work(0, 0);
 	work(1, 0);
-	for (unsigned i = 0; i < 100; i++) {
+	run_beside(100, 500, 5);
+	assert_int_equal(seats[0].demotions, 1);
+	assert_true(seats[0].demoted);
+	assert_int_equal(seats[1].demotions, 0);
+	/* and no longer than they are there */
+	run_beside(250, 900, 0);
+	assert_false(seats[0].demoted);
+}
+
+/*
+ * Somebody who is kept from running by others of the host is not guilty, however long it takes to
+ * give way: 40 us of work in 10 ms each.
+ */
+static void test_no_demotion_without_cpu(void **state)
+{
+	(void)state;
+	start(1, 4, 2);
+	work(0, 0);
+	work(1, 0);
+	seats[0].cpu_ns = 1;
+	for (unsigned i = 1; i <= 1000; i++) {
 		now += 100 * US;
-		sched_sample(seats[0].vcpu, true, 0, now);
-		sched_sample(seats[1].vcpu, true, i, now);
+		seats[0].cpu_ns += 400;
+		sched_sample(seats[0].vcpu, true, i / 100, now);
+		sched_sample(seats[1].vcpu, i % 10 < 5, i, now);
 		sched_tick(sched, 0, now);
 	}
-	assert_in_range(seats[0].demotions, 8, 10); /* 10 ms in quanta of 1 */
-	assert_int_equal(seats[1].demotions, 0);
+	assert_int_equal(seats[0].demotions, 0);
+}
+
+/* Demoted, and then it gets next to nothing: it is spared most of the time. */
+static void test_demoted_progresses(void **state)
+{
+	unsigned demoted = 0;
+
+	(void)state;
+	start(1, 4, 2);
+	work(0, 0);
+	work(1, 0);
+	for (unsigned i = 0; i < 10000; i++) {
+		run_beside(1, seats[0].demoted ? 1 : 500, 10);
+		demoted += seats[0].demoted;
+	}
+	assert_in_range(seats[0].demotions, 10, 40);
+	assert_in_range(demoted, 500, 3000);
+}
+
+/* What was demoted is restored when it parks. */
+static void test_parking_restores(void **state)
+{
+	(void)state;
+	start(1, 4, 2);
+	work(0, 0);
+	work(1, 0);
+	run_beside(100, 500, 5);
+	assert_true(seats[0].demoted);
+	park(0, 0, false);
+	assert_false(seats[0].demoted);
+}
+
+/* Two who compute take turns on a core, a quantum each; those who give way wait for neither. */
+static void test_computing_take_turns(void **state)
+{
+	unsigned holds[3] = {0};
+
+	(void)state;
+	start(1, 8, 4);
+	for (unsigned i = 0; i < 3; i++)
+		work(i, 0);
+	for (unsigned step = 0; step < 3000; step++) {
+		unsigned holders = 0;
+
+		now += 100 * US;
+		for (unsigned i = 0; i < 3; i++)
+			holders += seats[i].core == 0;
+		for (unsigned i = 0; i < 3; i++) {
+			if (seats[i].core != 0)
+				continue;
+			holds[i]++;
+			seats[i].cpu_ns += 100 * US / holders;
+			sched_sample(seats[i].vcpu, true, 0, now);
+			if (seats[i].preempts) {
+				seats[i].preempts = 0;
+				park(i, 0, true);
+			}
+		}
+		sched_tick(sched, 0, now);
+	}
+	work(3, 0);
+	assert_int_equal(seats[3].core, 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_in_range(holds[i], 800, 1300);
+}
+
+/* ---- guarantees ---- */
+
+/* Seat `i` becomes another vcpu of the instance of seat `of`. */
+static void sibling(unsigned i, unsigned of)
+{
+	seats[i] = (struct seat){.core = UINT_MAX};
+	assert_int_equal(sched_vcpu_attach(seats[of].inst, &seats[i], 1, &seats[i].vcpu), 0);
+}
+
+static void guaranteed_attach(unsigned i, unsigned guaranteed)
+{
+	const struct sched_instance_config config = {.id = i + 1,
+						     .tenant = 1,
+						     .guaranteed = guaranteed};
+
+	seats[i] = (struct seat){.core = UINT_MAX};
+	assert_int_equal(sched_instance_attach(sched, &config, &seats[i].inst), 0);
+	assert_int_equal(sched_vcpu_attach(seats[i].inst, &seats[i], 0, &seats[i].vcpu), 0);
+}
+
+/* A guaranteed vcpu goes before those who wait, and is not kept waiting for a quantum. */
+static void test_guaranteed_first(void **state)
+{
+	(void)state;
+	start(1, 1, 3);
+	guaranteed_attach(3, 1);
+	work(0, 0);
+	work(1, 0);
+	work(2, 0);
+	now += 10 * US;
+	work(3, 0);
+	sched_tick(sched, 0, now);
+	assert_int_equal(seats[0].preempts, 1);
+	park(0, 0, true);
+	assert_int_equal(seats[3].core, 0);
+	/* and stays for its quantum */
+	now += 10 * US;
+	sched_tick(sched, 0, now);
+	assert_int_equal(seats[3].preempts, 0);
+}
+
+/* Beyond the guarantee: a second core only if one is idle, or after a while. */
+static void test_burst_is_held_back(void **state)
+{
+	(void)state;
+	start(1, 8, 1);
+	sibling(1, 0);
+	work(0, 0);
+	work(1, 0);
+	assert_int_equal(seats[1].core, UINT_MAX);
+	now += 20 * US;
+	sched_tick(sched, 0, now);
+	assert_int_equal(seats[1].core, UINT_MAX);
+	now += 40 * US;
+	sched_tick(sched, 0, now);
+	assert_int_equal(seats[1].core, 0);
+}
+
+static void test_burst_to_an_idle_core(void **state)
+{
+	(void)state;
+	start(2, 8, 1);
+	sibling(1, 0);
+	work(0, 0);
+	work(1, 0);
+	assert_int_not_equal(seats[1].core, UINT_MAX);
+}
+
+static void test_held_back_and_gone(void **state)
+{
+	(void)state;
+	start(1, 8, 1);
+	sibling(1, 0);
+	work(0, 0);
+	work(1, 0);
+	sched_vcpu_detach(seats[1].vcpu);
+	seats[1].vcpu = NULL;
+	now += MS;
+	sched_tick(sched, 0, now);
+	assert_int_equal(seats[0].grants, 1);
+}
+
+/* A core that is gone: its waiters go elsewhere, its holders are asked, nobody comes. */
+static void test_core_goes(void **state)
+{
+	struct leat_sched_core core;
+
+	(void)state;
+	start(2, 1, 4);
+	work(0, UINT_MAX);
+	work(1, UINT_MAX);
+	work(2, UINT_MAX);
+	work(3, UINT_MAX);
+	sched_core_use(sched, 1, false, now);
+	for (unsigned i = 0; i < 4; i++) {
+		if (seats[i].core != 1)
+			continue;
+		assert_int_equal(seats[i].preempts, 1);
+		park(i, 0, true);
+	}
+	assert_int_equal(sched_core_get(sched, 1, &core), 0);
+	assert_int_equal(core.granted + core.waiting, 0);
+	for (unsigned round = 0; round < 4; round++)
+		for (unsigned i = 0; i < 4; i++)
+			if (seats[i].core != UINT_MAX) {
+				assert_int_equal(seats[i].core, 0);
+				park(i, 0, false);
+			}
+	for (unsigned i = 0; i < 4; i++)
+		assert_in_range(seats[i].grants, 1, 2);
 }
 
 /* What the samples of both cores say, for some time; nobody gives its core back when not asked. */
@@ -370,28 +609,6 @@ static void test_many_spread(void **state)
 	assert_in_range(on[0], 3, 5);
 }
 
-static unsigned wrong_core(const struct sched_core_view *cores, unsigned nr_cores,
-			   const struct sched_vcpu_view *vcpu, unsigned waker)
-{
-	(void)cores;
-	(void)vcpu;
-	(void)waker;
-	return nr_cores + 1000;
-}
-
-static void test_wrong_policy(void **state)
-{
-	static const struct sched_ops wrong = {.name = "wrong", .select_core = wrong_core};
-
-	(void)state;
-	start(2, 0, 1);
-	assert_int_equal(sched_policy_set(sched, &wrong), 0);
-	work(0, 0);
-	assert_int_equal(seats[0].grants, 1);
-	assert_in_range(seats[0].core, 0, 1);
-	assert_int_equal(sched_policy_set(sched, NULL), -22);
-}
-
 /* Seeded chaos: no vcpu is granted twice, none with work is forgotten, detaching at any time is
  * fine. */
 static void test_chaos(void **state)
@@ -409,10 +626,8 @@ static void test_chaos(void **state)
 		now += (x >> 20) % (20 * US);
 		if (what == 0 && (x >> 40) % 64 == 0) {
 			sched_vcpu_detach(seats[i].vcpu);
-			seats[i].core = UINT_MAX;
-			seats[i].evictions = 0;
-			assert_int_equal(sched_vcpu_attach(sched, &seats[i], i, 0, &seats[i].vcpu),
-					 0);
+			sched_instance_detach(seats[i].inst);
+			seat_attach(i);
 		} else if (what < 3) {
 			work(i, what - 1);
 		} else if (what < 6 && seats[i].core != UINT_MAX) {
@@ -433,9 +648,9 @@ static void test_chaos(void **state)
 		sched_tick(sched, 1, now);
 	}
 	for (unsigned core = 0; core < 2; core++) {
-		struct sched_core_view view;
+		struct leat_sched_core view;
 
-		sched_core_view_get(sched, core, &view);
+		assert_int_equal(sched_core_get(sched, core, &view), 0);
 		assert_int_equal(view.granted + view.waiting, 0);
 	}
 }
@@ -455,11 +670,19 @@ int main(void)
 		TEST(test_alone_is_left_alone),
 		TEST(test_eviction),
 		TEST(test_demotion),
+		TEST(test_no_demotion_without_cpu),
+		TEST(test_demoted_progresses),
+		TEST(test_parking_restores),
+		TEST(test_computing_take_turns),
+		TEST(test_guaranteed_first),
+		TEST(test_burst_is_held_back),
+		TEST(test_burst_to_an_idle_core),
+		TEST(test_held_back_and_gone),
+		TEST(test_core_goes),
 		TEST(test_busy_pair_spreads),
 		TEST(test_quiet_pair_joins),
 		TEST(test_busy_at_once_stays_apart),
 		TEST(test_many_spread),
-		TEST(test_wrong_policy),
 		TEST(test_chaos),
 	};
 
