@@ -7,6 +7,7 @@
 #include "libos/cputime.h"
 
 #include "libos/clock.h"
+#include "libos/instance.h"
 #include "libos/task.h"
 
 uint64_t cputime_of_task(const struct task *task)
@@ -26,5 +27,15 @@ uint64_t cputime_of_process(const struct process *process)
 
 	list_for_each(pos, &process->tasks)
 		sum_ns += cputime_of_task(list_entry(pos, struct task, process_node));
+	return sum_ns;
+}
+
+uint64_t cputime_of_instance(void)
+{
+	const struct list *pos;
+	uint64_t sum_ns = 0;
+
+	list_for_each(pos, &instance()->processes)
+		sum_ns += cputime_of_process(list_entry(pos, struct process, all_node));
 	return sum_ns;
 }

@@ -51,6 +51,7 @@ struct proc_entry {
 struct proc_dir {
 	const struct proc_entry *entries;
 	unsigned nr_entries;
+	const char *prefix; /* of the names that are numbers; NULL: none */
 	/* Names that are numbers: does it exist? Fills the child's object and its entry. */
 	const struct proc_entry *(*find)(const struct proc_object *object, int number,
 					 struct proc_object *ret_child);

@@ -140,21 +140,11 @@ static int show_meminfo(const struct proc_object *object, struct strbuf *buf)
 	return 0;
 }
 
-static uint64_t all_cpu_ns(void)
-{
-	struct list *pos;
-	uint64_t sum = 0;
-
-	list_for_each(pos, &instance()->processes)
-		sum += cputime_of_process(list_entry(pos, struct process, all_node));
-	return sum;
-}
-
 /* The clock since which everything here counts is the host's. */
 static int show_uptime(const struct proc_object *object, struct strbuf *buf)
 {
 	uint64_t up = clock_monotonic_ns(), all = up * instance()->boot->nr_vcpus,
-		 busy = all_cpu_ns();
+		 busy = cputime_of_instance();
 	uint64_t idle = all > busy ? all - busy : 0;
 
 	(void)object;
@@ -164,10 +154,20 @@ static int show_uptime(const struct proc_object *object, struct strbuf *buf)
 	return 0;
 }
 
+/* Between tasks, on all vcpus. */
+static uint64_t switches(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < instance()->boot->nr_vcpus; i++)
+		sum += abi_vcpu_of(window(), i)->switches;
+	return sum;
+}
+
 static int show_stat(const struct proc_object *object, struct strbuf *buf)
 {
 	unsigned nr = instance()->boot->nr_vcpus;
-	uint64_t up = clock_monotonic_ns(), busy = all_cpu_ns();
+	uint64_t up = clock_monotonic_ns(), busy = cputime_of_instance();
 	unsigned long tick = NS_PER_S / USER_HZ;
 	unsigned long user = (unsigned long)(busy / tick);
 	unsigned long idle = (unsigned long)((up * nr > busy ? up * nr - busy : 0) / tick);
@@ -176,7 +176,9 @@ static int show_stat(const struct proc_object *object, struct strbuf *buf)
 	strbuf_add(buf, "cpu  %lu 0 0 %lu 0 0 0 0 0 0\n", user, idle);
 	for (unsigned cpu = 0; cpu < nr; cpu++)
 		strbuf_add(buf, "cpu%u %lu 0 0 %lu 0 0 0 0 0 0\n", cpu, user / nr, idle / nr);
-	strbuf_add(buf, "btime %lu\nprocesses %d\nprocs_running %u\nprocs_blocked 0\n",
+	strbuf_add(buf,
+		   "intr 0\nctxt %lu\nbtime %lu\nprocesses %d\nprocs_running %u\nprocs_blocked 0\n",
+		   (unsigned long)switches(),
 		   (unsigned long)((clock_realtime_ns() - up) / NS_PER_S), instance()->last_tid,
 		   instance()->nr_runnable + 1);
 	return 0;
@@ -187,6 +189,50 @@ static int show_loadavg(const struct proc_object *object, struct strbuf *buf)
 	(void)object;
 	strbuf_add(buf, "0.00 0.00 0.00 %u/%u %d\n", instance()->nr_runnable + 1,
 		   instance()->nr_tasks, instance()->last_tid);
+	return 0;
+}
+
+/* There is one cgroup, and no controller of version 1. */
+static int show_cgroups(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+			"cpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n");
+	return 0;
+}
+
+static int show_swaps(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+	return 0;
+}
+
+/* No disk, no partition. */
+static int show_partitions(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "major minor  #blocks  name\n\n");
+	return 0;
+}
+
+static int show_nothing(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	(void)buf;
+	return 0;
+}
+
+static int show_vmstat(const struct proc_object *object, struct strbuf *buf)
+{
+	struct meminfo info;
+
+	(void)object;
+	meminfo_get(&info);
+	strbuf_add(buf,
+		   "nr_free_pages %lu\nnr_shmem %lu\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n",
+		   (unsigned long)(info.free_bytes / ABI_PAGE_SIZE),
+		   (unsigned long)(info.shared_bytes / ABI_PAGE_SIZE));
 	return 0;
 }
 
@@ -265,18 +311,23 @@ static int next_process(const struct proc_object *object, int from)
 }
 
 static const struct proc_entry root_entries[] = {
+	{.name = "cgroups", .mode = S_IFREG | 0444, .show = show_cgroups},
 	{.name = "cpuinfo", .mode = S_IFREG | 0444, .show = show_cpuinfo},
+	{.name = "diskstats", .mode = S_IFREG | 0444, .show = show_nothing},
 	{.name = "filesystems", .mode = S_IFREG | 0444, .show = show_filesystems},
 	{.name = "loadavg", .mode = S_IFREG | 0444, .show = show_loadavg},
 	{.name = "meminfo", .mode = S_IFREG | 0444, .show = show_meminfo},
 	{.name = "mounts", .mode = S_IFLNK | 0777, .readlink = link_mounts},
 	{.name = "net", .mode = S_IFLNK | 0777, .readlink = link_net},
+	{.name = "partitions", .mode = S_IFREG | 0444, .show = show_partitions},
 	{.name = "self", .mode = S_IFLNK | 0777, .readlink = link_self},
 	{.name = "stat", .mode = S_IFREG | 0444, .show = show_stat},
+	{.name = "swaps", .mode = S_IFREG | 0444, .show = show_swaps},
 	{.name = "sys", .mode = S_IFDIR | 0555, .dir = &proc_sys_dir},
 	{.name = "thread-self", .mode = S_IFLNK | 0777, .readlink = link_thread_self},
 	{.name = "uptime", .mode = S_IFREG | 0444, .show = show_uptime},
 	{.name = "version", .mode = S_IFREG | 0444, .show = show_version},
+	{.name = "vmstat", .mode = S_IFREG | 0444, .show = show_vmstat},
 };
 static const struct proc_dir root_dir = {.entries = root_entries,
 					 .nr_entries = ARRAY_SIZE(root_entries),

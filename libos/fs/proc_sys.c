@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "leat/base/bits.h"
+#include "libos/cputime.h"
 #include "libos/fs/proc.h"
 #include "libos/instance.h"
+#include "libos/meminfo.h"
 
 static void add_uuid(struct strbuf *buf, const uint8_t id[16])
 {
@@ -206,7 +208,10 @@ static int show_cpu_range(const struct proc_object *object, struct strbuf *buf)
 static int show_memory_max(const struct proc_object *object, struct strbuf *buf)
 {
 	(void)object;
-	strbuf_add(buf, "%lu\n", (unsigned long)instance()->boot->memory_max);
+	if (instance()->boot->memory_max == 0)
+		strbuf_add(buf, "max\n");
+	else
+		strbuf_add(buf, "%lu\n", (unsigned long)instance()->boot->memory_max);
 	return 0;
 }
 
@@ -217,20 +222,141 @@ static int show_cpu_max(const struct proc_object *object, struct strbuf *buf)
 	return 0;
 }
 
-static const struct proc_entry cpu_entries[] = {
-	FILE_ENTRY("online", show_cpu_range),
-	FILE_ENTRY("possible", show_cpu_range),
-	FILE_ENTRY("present", show_cpu_range),
+static int show_memory_current(const struct proc_object *object, struct strbuf *buf)
+{
+	struct meminfo info;
+
+	(void)object;
+	meminfo_get(&info);
+	strbuf_add(buf, "%lu\n", (unsigned long)(info.total_bytes - info.free_bytes));
+	return 0;
+}
+
+static int show_cpu_stat(const struct proc_object *object, struct strbuf *buf)
+{
+	unsigned long us = (unsigned long)(cputime_of_instance() / 1000);
+
+	(void)object;
+	strbuf_add(buf, "usage_usec %lu\nuser_usec %lu\nsystem_usec 0\n", us, us);
+	return 0;
+}
+
+static int show_pids_current(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "%u\n", instance()->nr_tasks);
+	return 0;
+}
+
+static int show_cgroup_procs(const struct proc_object *object, struct strbuf *buf)
+{
+	struct list *pos;
+
+	(void)object;
+	list_for_each(pos, &instance()->processes)
+		strbuf_add(buf, "%d\n", list_entry(pos, struct process, all_node)->pid);
+	return 0;
+}
+
+FIXED(show_controllers, "cpu memory pids")
+FIXED(show_max, "max")
+FIXED(show_zero, "0")
+FIXED(show_one, "1")
+FIXED(show_empty_line, "")
+
+/*
+ * Each processor is a core of its own in one package: that is how vcpus may be used.  In their
+ * directories object->fd is the processor's number.
+ */
+static int show_own_number(const struct proc_object *object, struct strbuf *buf)
+{
+	strbuf_add(buf, "%d\n", object->fd);
+	return 0;
+}
+
+static int show_own_mask(const struct proc_object *object, struct strbuf *buf)
+{
+	strbuf_add(buf, "%x\n", 1U << object->fd);
+	return 0;
+}
+
+static int show_all_mask(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "%x\n", (unsigned)((1UL << instance()->boot->nr_vcpus) - 1));
+	return 0;
+}
+
+static int show_kernel_max(const struct proc_object *object, struct strbuf *buf)
+{
+	(void)object;
+	strbuf_add(buf, "%u\n", ABI_MAX_VCPUS - 1);
+	return 0;
+}
+
+static const struct proc_entry topology_entries[] = {
+	FILE_ENTRY("core_cpus", show_own_mask),
+	FILE_ENTRY("core_cpus_list", show_own_number),
+	FILE_ENTRY("core_id", show_own_number),
+	FILE_ENTRY("core_siblings", show_all_mask),
+	FILE_ENTRY("core_siblings_list", show_cpu_range),
+	FILE_ENTRY("die_id", show_zero),
+	FILE_ENTRY("package_cpus", show_all_mask),
+	FILE_ENTRY("package_cpus_list", show_cpu_range),
+	FILE_ENTRY("physical_package_id", show_zero),
+	FILE_ENTRY("thread_siblings", show_own_mask),
+	FILE_ENTRY("thread_siblings_list", show_own_number),
 };
-static const struct proc_dir cpu_dir = DIR_OF(cpu_entries);
+static const struct proc_dir topology_dir = DIR_OF(topology_entries);
+static const struct proc_entry one_cpu_entries[] = {
+	FILE_ENTRY("online", show_one),
+	DIR_ENTRY("topology", topology_dir),
+};
+static const struct proc_dir one_cpu_dir = DIR_OF(one_cpu_entries);
+static const struct proc_entry one_cpu_entry = DIR_ENTRY("", one_cpu_dir);
+
+static const struct proc_entry *find_cpu(const struct proc_object *object, int number,
+					 struct proc_object *ret_child)
+{
+	if ((unsigned)number >= instance()->boot->nr_vcpus)
+		return NULL;
+	*ret_child = *object;
+	ret_child->fd = number;
+	return &one_cpu_entry;
+}
+
+static int next_cpu(const struct proc_object *object, int from)
+{
+	(void)object;
+	return (unsigned)from < instance()->boot->nr_vcpus ? from : -1;
+}
+
+static const struct proc_entry cpu_entries[] = {
+	FILE_ENTRY("isolated", show_empty_line), FILE_ENTRY("kernel_max", show_kernel_max),
+	FILE_ENTRY("offline", show_empty_line),  FILE_ENTRY("online", show_cpu_range),
+	FILE_ENTRY("possible", show_cpu_range),  FILE_ENTRY("present", show_cpu_range),
+};
+static const struct proc_dir cpu_dir = {.entries = cpu_entries,
+					.nr_entries = ARRAY_SIZE(cpu_entries),
+					.prefix = "cpu",
+					.find = find_cpu,
+					.next = next_cpu};
 static const struct proc_entry system_entries[] = {DIR_ENTRY("cpu", cpu_dir)};
 static const struct proc_dir system_dir = DIR_OF(system_entries);
 static const struct proc_entry devices_entries[] = {DIR_ENTRY("system", system_dir)};
 static const struct proc_dir devices_dir = DIR_OF(devices_entries);
 
 static const struct proc_entry cgroup_entries[] = {
+	FILE_ENTRY("cgroup.controllers", show_controllers),
+	FILE_ENTRY("cgroup.procs", show_cgroup_procs),
 	FILE_ENTRY("cpu.max", show_cpu_max),
+	FILE_ENTRY("cpu.stat", show_cpu_stat),
+	FILE_ENTRY("memory.current", show_memory_current),
+	FILE_ENTRY("memory.high", show_max),
 	FILE_ENTRY("memory.max", show_memory_max),
+	FILE_ENTRY("memory.swap.max", show_zero),
+	FILE_ENTRY("pids.current", show_pids_current),
+	FILE_ENTRY("pids.max", show_max),
 };
 static const struct proc_dir cgroup_dir = DIR_OF(cgroup_entries);
 static const struct proc_entry sysfs_fs_entries[] = {DIR_ENTRY("cgroup", cgroup_dir)};

@@ -166,13 +166,22 @@ static const struct proc_entry *static_child(const struct proc_dir *dir,
 	return NULL;
 }
 
+static int child_number(const struct proc_dir *dir, const struct dentry *dentry)
+{
+	unsigned skip = dir->prefix != NULL ? (unsigned)strlen(dir->prefix) : 0;
+
+	if (dentry->name_len < skip || (skip > 0 && memcmp(dentry->name, dir->prefix, skip) != 0))
+		return -1;
+	return parse_number(dentry->name + skip, dentry->name_len - skip);
+}
+
 static int proc_lookup(struct inode *inode, struct dentry *dentry)
 {
 	const struct proc_inode *pi = proc_inode_of(inode);
 	const struct proc_dir *dir = pi->entry->dir;
 	const struct proc_entry *entry = static_child(dir, dentry);
 	struct proc_object child = pi->object;
-	int number = parse_number(dentry->name, dentry->name_len);
+	int number = child_number(dir, dentry);
 
 	dentry->flags |= DENTRY_NOCACHE;
 	if (entry == NULL && number >= 0 && dir->find != NULL)
@@ -327,11 +336,12 @@ static bool emit_number(const struct proc_inode *pi, struct dirent_sink *sink, i
 {
 	struct proc_object child = pi->object;
 	const struct proc_entry *entry = pi->entry->dir->find(&pi->object, number, &child);
-	char name[16];
+	const char *prefix = pi->entry->dir->prefix;
+	char name[32];
 
 	if (entry == NULL)
 		return true; /* gone meanwhile */
-	fmt_print(name, sizeof(name), "%d", number);
+	fmt_print(name, sizeof(name), "%s%d", prefix != NULL ? prefix : "", number);
 	return dirent_add(sink, name, (unsigned)strlen(name), proc_ino(entry, &child),
 			  NUMBER_POS_BASE + (unsigned)number + 1, mode_to_dtype(entry->mode));
 }

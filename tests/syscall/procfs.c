@@ -42,6 +42,36 @@ static int store(const char *name, const char *value)
 	return r;
 }
 
+/* The processors as sysfs has them: one directory each, the first of them always there. */
+static void processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_CONF), found = 0, number;
+	DIR *dir = opendir("/sys/devices/system/cpu");
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir)) != NULL)
+		if (strncmp(d->d_name, "cpu", 3) == 0 && sscanf(d->d_name, "cpu%ld", &number) == 1)
+			found++;
+	if (dir)
+		closedir(dir);
+	YES(found == n);
+	SHOW(access("/sys/devices/system/cpu/cpu0/topology", F_OK));
+	SHOW(access("/sys/devices/system/cpu/cpu4000", F_OK));
+	SHOW(access("/sys/devices/system/cpu/0", F_OK));
+	slurp("/sys/devices/system/cpu/cpu0/topology/core_id");
+	say("core %s", text);
+	slurp("/sys/devices/system/cpu/cpu0/topology/physical_package_id");
+	say("package %s", text);
+	YES(slurp("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list") > 0);
+	YES(slurp("/sys/devices/system/cpu/kernel_max") > 0 && atol(text) >= n - 1);
+	YES(slurp("/proc/vmstat") > 0 && number_of("nr_free_pages ") > 0);
+	YES(slurp("/proc/stat") > 0 && strstr(text, "\nctxt ") && strstr(text, "\nintr "));
+	YES(slurp("/proc/swaps") > 0 && strncmp(text, "Filename", 8) == 0);
+	YES(slurp("/proc/partitions") > 0 && strncmp(text, "major minor", 11) == 0);
+	SHOW(access("/proc/diskstats", R_OK));
+	SHOW(access("/proc/cgroups", R_OK));
+}
+
 /* What a process tells of its memory, its reading and writing, and its children. */
 static void accounts(void)
 {
@@ -176,5 +206,6 @@ int main(int argc, char **argv)
 	SHOW(open("/proc/nothing", O_RDONLY));
 	SHOW(mkdir("/proc/x", 0700));
 	accounts();
+	processors();
 	return 0;
 }
