@@ -396,8 +396,7 @@ static void signal_stopped_wait(struct task *task)
 	}
 }
 
-/* Is there nobody outside the group, in its session, who could continue it? (`leaving` ends.) */
-static bool group_orphaned(int pgid, const struct process *leaving)
+bool signal_group_is_orphaned(int pgid, const struct process *leaving)
 {
 	struct list *pos;
 
@@ -406,7 +405,7 @@ static bool group_orphaned(int pgid, const struct process *leaving)
 		const struct process *parent = process->parent;
 
 		if (process->pgid != pgid || process->zombie || process == leaving ||
-		    parent == NULL || parent == leaving)
+		    parent == NULL || parent->zombie || parent == leaving)
 			continue;
 		if (parent->pgid != pgid && parent->sid == process->sid)
 			return false;
@@ -430,7 +429,7 @@ static bool group_has_stopped(int pgid)
 /* A stopped group that nobody can continue any more gets SIGHUP and SIGCONT (POSIX, _exit). */
 static void group_release(int pgid, const struct process *leaving)
 {
-	if (!group_orphaned(pgid, leaving) || !group_has_stopped(pgid))
+	if (!signal_group_is_orphaned(pgid, leaving) || !group_has_stopped(pgid))
 		return;
 	signal_send_pgrp(pgid, SIGHUP, NULL);
 	signal_send_pgrp(pgid, SIGCONT, NULL);
@@ -476,7 +475,7 @@ static void signal_default(struct task *task, int sig)
 		return;
 	if ((SIG_BIT(sig) & SIG_STOPS) != 0) {
 		/* Job control stops nobody for whom there is no job control. */
-		if (sig == SIGSTOP || !group_orphaned(task->process->pgid, NULL))
+		if (sig == SIGSTOP || !signal_group_is_orphaned(task->process->pgid, NULL))
 			signal_stop(task, sig);
 		return;
 	}

@@ -370,5 +370,7 @@ void signal_task_finish(struct task *task);
 void signal_process_finish(struct process *process);
 void signal_process_exec(struct process *process); /* handlers to default, altstack off */
 
+/* Is there nobody outside the group, in its session, who could continue it? `leaving` ends. */
+bool signal_group_is_orphaned(int pgid, const struct process *leaving);
 /* The process is ending: what that means for the process groups that its children and it are in. */
 void signal_process_leaves(struct process *process);

@@ -333,6 +333,8 @@ json_t *packets_json(const struct dpu_port_stats *port);
 /* What a request says of limits, over those that are there: 0 or -EINVAL. */
 int limits_of(const json_t *json, struct dpu_limits *inout);
 json_t *limits_json(const struct dpu_limits *limits);
+/* What was dropped, by reason; `all`: the reasons that did not occur, too. */
+json_t *drops_json(const uint64_t drops[DPU_DROP_COUNT], bool all);
 
 /* ---- violation.c ---- */
 

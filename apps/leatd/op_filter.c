@@ -80,17 +80,6 @@ static void show(struct ebpf_instance *filter, void *arg)
 	json_object_set_new(json, "counters", counters_json(filter));
 }
 
-static json_t *drops_json(const uint64_t drops[DPU_DROP_COUNT])
-{
-	json_t *json = json_object();
-
-	for (unsigned i = 0; i < DPU_DROP_COUNT; i++)
-		if (drops[i] != 0)
-			json_object_set_new(json, dpu_drop_name(i),
-					    json_integer((json_int_t)drops[i]));
-	return json;
-}
-
 static struct instance *running_instance(struct leatd *leatd, struct client *client,
 					 const struct request *req)
 {
@@ -121,8 +110,8 @@ void op_filter_show(struct leatd *leatd, struct client *client, const struct req
 			 leatd->signer != NULL && strcmp(inst->filter, "object") == 0,
 			 "egress_runs", (json_int_t)stats->port.egress_runs, "ingress_runs",
 			 (json_int_t)stats->port.ingress_runs, "dropped_sent",
-			 drops_json(stats->port.drops_tx), "dropped_received",
-			 drops_json(stats->port.drops_rx));
+			 drops_json(stats->port.drops_tx, false), "dropped_received",
+			 drops_json(stats->port.drops_rx, false));
 	free(stats);
 	dataplane_instance_filter_visit(inst->dp, show, json);
 	client_reply(client, json_pack("{s:b, s:o}", "ok", 1, "filter", json), NULL, 0);

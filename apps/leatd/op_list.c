@@ -75,12 +75,12 @@ void op_ps(struct leatd *leatd, struct client *client, const struct request *req
 
 /* ---- inspect ---- */
 
-static json_t *drops_json(const uint64_t drops[DPU_DROP_COUNT])
+json_t *drops_json(const uint64_t drops[DPU_DROP_COUNT], bool all)
 {
 	json_t *json = json_object();
 
 	for (unsigned i = 0; i < DPU_DROP_COUNT; i++)
-		if (drops[i] != 0)
+		if (all || drops[i] != 0)
 			json_object_set_new(json, dpu_drop_name(i),
 					    json_integer((json_int_t)drops[i]));
 	return json;
@@ -90,8 +90,8 @@ json_t *packets_json(const struct dpu_port_stats *port)
 {
 	return json_pack("{s:I, s:I, s:o, s:o}", "egress_runs", (json_int_t)port->egress_runs,
 			 "ingress_runs", (json_int_t)port->ingress_runs, "dropped_sent",
-			 drops_json(port->drops_tx), "dropped_received",
-			 drops_json(port->drops_rx));
+			 drops_json(port->drops_tx, false), "dropped_received",
+			 drops_json(port->drops_rx, false));
 }
 
 static json_t *queue_json(const struct dp_instance_stats *stats, unsigned i)

@@ -38,15 +38,6 @@ static json_t *cores_json(void)
 	return list;
 }
 
-static json_t *drops_json(const uint64_t drops[DPU_DROP_COUNT])
-{
-	json_t *json = json_object();
-
-	for (unsigned i = 0; i < DPU_DROP_COUNT; i++)
-		json_object_set_new(json, dpu_drop_name(i), json_integer((json_int_t)drops[i]));
-	return json;
-}
-
 static json_t *uplink_json(void)
 {
 	struct dpu_uplink_stats stats;
@@ -55,7 +46,7 @@ static json_t *uplink_json(void)
 	return json_pack("{s:I, s:I, s:I, s:I, s:o}", "tx_packets", (json_int_t)stats.tx_packets,
 			 "tx_bytes", (json_int_t)stats.tx_bytes, "rx_packets",
 			 (json_int_t)stats.rx_packets, "rx_bytes", (json_int_t)stats.rx_bytes,
-			 "drops", drops_json(stats.drops));
+			 "drops", drops_json(stats.drops, true));
 }
 
 /* The sums over queues and vcpus. */
@@ -82,8 +73,8 @@ static json_t *instance_stats_json(const struct instance *inst, struct dp_instan
 			 (json_int_t)sum.tx_bytes, "rx_packets", (json_int_t)sum.rx_packets,
 			 "rx_bytes", (json_int_t)sum.rx_bytes, "tx_waits", (json_int_t)sum.tx_waits,
 			 "grants", (json_int_t)grants, "delay_ns", (json_int_t)delay_ns, "cores",
-			 (int)stats->nr_held, "drops_sent", drops_json(stats->port.drops_tx),
-			 "drops_received", drops_json(stats->port.drops_rx));
+			 (int)stats->nr_held, "drops_sent", drops_json(stats->port.drops_tx, true),
+			 "drops_received", drops_json(stats->port.drops_rx, true));
 }
 
 /* "after": the number of the last instance of the page before. They are listed oldest first. */

@@ -40,21 +40,6 @@ struct tty_job *tty_job_of(const struct process *process)
 	return NULL;
 }
 
-/* Has no member a parent in another group of the session, who would see it stop? */
-static bool group_is_orphaned(int pgid, int sid)
-{
-	struct list *pos;
-
-	list_for_each(pos, &instance()->processes) {
-		const struct process *p = list_entry(pos, struct process, all_node);
-
-		if (p->pgid == pgid && !p->zombie && p->parent != NULL && !p->parent->zombie &&
-		    p->parent->pgid != pgid && p->parent->sid == sid)
-			return false;
-	}
-	return true;
-}
-
 int tty_job_check(const struct tty_job *job, int sig)
 {
 	struct process *process = current()->process;
@@ -63,7 +48,7 @@ int tty_job_check(const struct tty_job *job, int sig)
 		return 0;
 	if (signal_ignores(process, sig) || (current()->blocked & SIG_BIT(sig)) != 0)
 		return sig == SIGTTIN ? -EIO : 0;
-	if (group_is_orphaned(process->pgid, process->sid))
+	if (signal_group_is_orphaned(process->pgid, NULL))
 		return -EIO;
 	signal_send_pgrp(process->pgid, sig, NULL);
 	return -ERESTARTSYS;
