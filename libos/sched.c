@@ -22,9 +22,11 @@
 /* entry.S */
 void context_switch(uint64_t *ret_old_sp, uint64_t new_sp);
 
-#define EAGER_FOR_NS 50000UL   /* what another core costs: a grant, and caches */
-#define LINGER_CHECKS 8U       /* looks at the hints between two yields */
-#define STEAL_AFTER_NS 20000UL /* a task that queues for so long has a waker that goes on */
+#define EAGER_FOR_NS 50000UL    /* what another core costs: a grant, and caches */
+#define LINGER_CHECKS 8U        /* looks at the hints between two yields */
+#define YIELD_LONG_NS 1000000UL /* a yield that took so long met others who do not give way: */
+#define LINGER_SHARE 16U        /* none for so often as long: little time is lost */
+#define STEAL_AFTER_NS 20000UL  /* a task that queues for so long has a waker that goes on */
 
 /* ---- the queue ---- */
 
@@ -424,6 +426,7 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 	struct abi_vcpu *slot = abi_vcpu_of(window(), vcpu);
 	uint64_t timer_ns = timers_next_ns();
 	struct linger linger = {0};
+	uint64_t yielded_ns = 0; /* when it last gave way */
 
 	instance()->nr_lingering++;
 	kt->lingering = true;
@@ -432,6 +435,10 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 	for (;;) {
 		uint64_t now_ns = clock_monotonic_ns();
 
+		if (yielded_ns != 0 && now_ns - yielded_ns >= YIELD_LONG_NS) {
+			kt->no_linger_until_ns = now_ns + (now_ns - yielded_ns) * LINGER_SHARE;
+			break;
+		}
 		if (now_ns >= until_ns || now_ns >= timer_ns || sched_hint(kt, vcpu) ||
 		    sched_task_left(&linger, now_ns))
 			break;
@@ -440,6 +447,7 @@ static void sched_linger(struct kthread *kt, uint64_t until_ns)
 		     i++)
 			cpu_relax();
 		slot->yields++;
+		yielded_ns = now_ns;
 		host_sched_yield();
 	}
 	instance_lock();
@@ -455,7 +463,8 @@ static uint64_t sched_linger_ns(const struct kthread *kt)
 	const struct abi_control *control = control_page();
 	const struct abi_core *core = &control->core[kt->core % ABI_MAX_CORES];
 
-	if (kt->core == KTHREAD_NO_CORE || core->spinner != 0)
+	if (kt->core == KTHREAD_NO_CORE || core->spinner != 0 ||
+	    clock_monotonic_ns() < kt->no_linger_until_ns)
 		return 0;
 	return core->waiting != 0 ? control->linger_ns / 4 : control->linger_ns;
 }

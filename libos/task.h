@@ -259,7 +259,8 @@ struct kthread {
 	unsigned core;    /* pinned to, or KTHREAD_NO_CORE */
 	uint64_t fs_base; /* without FSGSBASE: what the host holds; FS_BASE_UNKNOWN at first */
 	uint64_t slice_ends_ns;
-	bool lingering; /* counted in instance()->nr_lingering */
+	bool lingering;              /* counted in instance()->nr_lingering */
+	uint64_t no_linger_until_ns; /* others on the host want its core */
 	bool gone; /* KT_DEAD: the host thread uses nothing of the instance any more (atomic) */
 	uint32_t *wake_word; /* of a kthread that was handed our vcpu: woken when the lock is free
 			      */

@@ -33,8 +33,9 @@
 #define NAP_MAX_NS 400000U
 #define YIELD_LONG_NS 300000U /* a yield that took so long met somebody who does not give way */
 #define POLL_GAP_NS 60000U    /* a poller that was away so long shares its core with others */
-#define AVOID_MIN_NS 2000000U /* yielding or polling is avoided so long after it met them */
+#define AVOID_MIN_NS 2000000U /* yielding or polling is avoided so long after it met them, */
 #define AVOID_MAX_NS 16000000U
+#define AVOID_SHARE 16U /* and so often as long as it took: at most a 16th of the time is lost */
 
 static void class_set(struct dp_core *core, bool fifo)
 {
@@ -75,11 +76,12 @@ static unsigned uplink_round(struct dp_core *core, uint64_t now_ns)
 }
 
 /* It met somebody who does not give way: not again for a while, longer each time that it recurs. */
-static void avoid(struct dp_avoid *avoid, uint64_t now_ns)
+static void avoid(struct dp_avoid *avoid, uint64_t took_ns, uint64_t now_ns)
 {
 	if (now_ns - avoid->until_ns > avoid->for_ns)
 		avoid->for_ns = 0; /* it went well for as long as it was avoided */
 	avoid->for_ns = MIN(MAX(avoid->for_ns * 2, (uint64_t)AVOID_MIN_NS), (uint64_t)AVOID_MAX_NS);
+	avoid->for_ns = MAX(avoid->for_ns, took_ns * AVOID_SHARE);
 	avoid->until_ns = now_ns + avoid->for_ns;
 }
 
@@ -238,7 +240,7 @@ static void idle_core(struct dp_core *core, uint64_t now_ns)
 	if (atomic_exchange_explicit(&core->called, false, memory_order_relaxed))
 		core->last_work_ns = now_ns;
 	if (core->polling && now_ns - core->polled_ns > POLL_GAP_NS)
-		avoid(&core->poll_avoid, now_ns);
+		avoid(&core->poll_avoid, now_ns - core->polled_ns, now_ns);
 	core->polled_ns = now_ns;
 	if (now_ns - core->last_work_ns < POLL_NS && !avoided(&core->poll_avoid, now_ns)) {
 		class_set(core, false);
@@ -294,7 +296,7 @@ static void held_core(struct dp_core *core, uint64_t now_ns, unsigned n)
 	sched_yield();
 	after_ns = dp_now_ns();
 	if (after_ns - now_ns > YIELD_LONG_NS)
-		avoid(&core->yield_avoid, after_ns);
+		avoid(&core->yield_avoid, after_ns - now_ns, after_ns);
 }
 
 static void thread_prepare(const struct dp_core *core)
