@@ -179,6 +179,10 @@ static void net_packets_drop(struct net *net)
 	link_finish(net);
 	__builtin_memset(net->neighs, 0, sizeof(net->neighs));
 	reassembly_finish(net);
+	/* nothing is left that they would look after */
+	net_timer_cancel(&net->wheel, &net->neigh_timer);
+	net_timer_cancel(&net->wheel, &net->reassembly_timer);
+	net_timer_cancel(&net->wheel, &net->time_wait_timer);
 }
 
 /* Sockets that were bound to one of the instance's own addresses are so still. */

@@ -71,3 +71,10 @@ int paths_find_filter(const char *name, char *ret_path, size_t size)
 
 	return find(dirs, name, ret_path, size);
 }
+
+int paths_find_leat(char *ret_path, size_t size)
+{
+	static const char *const dirs[] = {"", "/../../bin", NULL};
+
+	return find(dirs, "leat", ret_path, size);
+}

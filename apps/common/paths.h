@@ -15,6 +15,9 @@ const char *paths_state_dir(void);
  */
 void paths_data_dir(char *ret_path, size_t size);
 
+/* leat itself, for a daemon: beside it or in bin. 0 or -ENOENT. */
+int paths_find_leat(char *ret_path, size_t size);
+
 /* leatd, leat-launcher, leat-image: 0 or -ENOENT, -ENAMETOOLONG. */
 int paths_find_program(const char *name, char *ret_path, size_t size);
 

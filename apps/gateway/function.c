@@ -64,7 +64,7 @@ static struct usage tenant_usage(const char *tenant)
 		list_for_each(i, &fn->instances) {
 			const struct instance *inst = list_entry(i, struct instance, node);
 
-			if (strcmp(inst->tenant, tenant) != 0)
+			if (strcmp(inst->tenant, tenant) != 0 || inst->state == INSTANCE_TEMPLATE)
 				continue;
 			usage.instances++;
 			usage.memory_bytes += inst->memory_bytes;
@@ -253,6 +253,7 @@ static void function_free(struct function *fn)
 	timer_cancel(&fn->scale_timer);
 	timer_cancel(&fn->idle_timer);
 	timer_cancel(&fn->prewarm_timer);
+	template_drop(fn, "the function was removed");
 	list_del(&fn->node);
 	log_close(fn->log);
 	spec_finish(&fn->spec);
@@ -324,6 +325,7 @@ static void function_set(struct function *fn, struct spec *spec, int64_t created
 	fn->created_time = created;
 	fn->last_error[0] = '\0';
 	random_hex(fn->revision, 8);
+	template_renew(fn);
 	if (fn->keepwarm.bin_ms != spec->bin_ms)
 		keepwarm_init(&fn->keepwarm, spec->bin_ms);
 }
@@ -405,6 +407,7 @@ int function_undeploy(const char *name)
 		return -EIO;
 	queue_fail(fn, 404, "the function was removed");
 	fn->removed = true;
+	template_drop(fn, "the function was removed");
 	fn->floor = 0;
 	instances_drain(fn, 0);
 	function_pump(fn);
@@ -419,6 +422,7 @@ bool functions_drain(void)
 	list_for_each(pos, &gw.functions) {
 		struct function *fn = list_entry(pos, struct function, node);
 
+		template_drop(fn, "the gateway ends");
 		instances_drain(fn, 0);
 		none = none && list_empty(&fn->instances);
 	}
@@ -429,7 +433,8 @@ bool functions_drain(void)
 
 static const char *state_name(enum instance_state state)
 {
-	static const char *const names[] = {"starting", "ready", "draining", "ending", "gone"};
+	static const char *const names[] = {"starting", "template", "ready",
+					    "draining", "ending",   "gone"};
 
 	return names[state];
 }
@@ -457,15 +462,17 @@ json_t *function_json(const struct function *fn)
 						(int)inst->nr_calls, "age",
 						(double)(now_ns() - inst->start_ns) / 1e9));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s%, s:I, "
-			 "s:o, s:O}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s%}, s:I, s:i, s:i, s:i, s:i, s:I, s:I, "
+			 "s:I, s:s%, s:I, s:o, s:O}",
 			 "name", fn->spec.name, "tenant", fn->spec.tenant, "contract",
 			 fn->spec.contract == CONTRACT_LAMBDA ? "lambda" : "http", "revision",
-			 fn->revision, "created", (json_int_t)fn->created_time, "ready",
-			 (int)fn->nr_ready, "starting", (int)fn->nr_starting, "queued",
-			 (int)fn->queued, "running", (int)fn->running, "calls",
-			 (json_int_t)answers(fn), "starts", (json_int_t)fn->metrics.starts,
-			 "rejected", (json_int_t)fn->metrics.rejected, "last_error", fn->last_error,
+			 fn->revision, "template", "state", template_state_name(fn), "reason",
+			 fn->template.reason, strnlen(fn->template.reason, TEMPLATE_REASON_MAX),
+			 "created", (json_int_t)fn->created_time, "ready", (int)fn->nr_ready,
+			 "starting", (int)fn->nr_starting, "queued", (int)fn->queued, "running",
+			 (int)fn->running, "calls", (json_int_t)answers(fn), "starts",
+			 (json_int_t)fn->metrics.starts, "rejected",
+			 (json_int_t)fn->metrics.rejected, "last_error", fn->last_error,
 			 strnlen(fn->last_error, REASON_MAX), "last_error_time",
 			 (json_int_t)fn->last_error_time, "instances", instances, "spec",
 			 fn->spec.json);

@@ -15,6 +15,7 @@
 #include "apps/gateway/keepwarm.h"
 #include "apps/gateway/metrics.h"
 #include "apps/gateway/spec.h"
+#include "apps/gateway/template.h"
 #include "apps/gateway/timer.h"
 #include "leat/base/list.h"
 
@@ -72,6 +73,7 @@ struct function {
 	uint64_t idle_since_ns;     /* 0: busy */
 	struct keepwarm keepwarm;
 	struct metrics metrics;
+	struct template template;
 	struct function_log *log;
 	char last_error[REASON_MAX]; /* names the instance and says why */
 	int64_t last_error_time, created_time;
@@ -98,6 +100,7 @@ json_t *function_json(const struct function *fn);
 
 enum instance_state {
 	INSTANCE_STARTING,
+	INSTANCE_TEMPLATE, /* as that, but for a template: it takes no calls */
 	INSTANCE_READY,
 	INSTANCE_DRAINING, /* no new calls; ends with its last one */
 	INSTANCE_ENDING,   /* was told to */
@@ -114,6 +117,8 @@ struct instance {
 	char tenant[NAME_LEN_MAX + 1];
 	struct list calls; /* running on it */
 	unsigned nr_calls;
+	bool cloned;       /* from a template */
+	bool up;           /* for a template: its port has accepted a connection */
 	bool served;       /* a call has been answered */
 	unsigned timeouts; /* calls in a row that took too long */
 	struct io control; /* leatd's channel: its end is the instance's end */
@@ -135,6 +140,8 @@ struct instance {
 
 /* NULL: it could not be started, and function_failed was told. */
 struct instance *instance_start(struct function *fn);
+/* One that becomes the function's template. */
+struct instance *instance_start_template(struct function *fn);
 /* No more calls; stops when it has none. */
 void instance_drain(struct instance *inst);
 /* TERM, and KILL after a while. */
@@ -148,8 +155,9 @@ void instance_call_done(struct instance *inst);
 /* ---- source.c: where instances come from ---- */
 
 /*
- * Starts a program in full: asks leatd to run it and watches its end. The one place that knows how
- * an instance comes to be.  0 or a negative errno with a sentence in error.
+ * Starts an instance, from the function's template if it has one, else in full: asks leatd and
+ * watches its end. The one place that knows how an instance comes to be.  0 or a negative errno
+ * with a sentence in error.
  */
 int source_start(struct instance *inst, char error[REASON_MAX]);
 /* Sends a signal. */

@@ -164,7 +164,11 @@ static void instance_ended(struct instance *inst, int status, char reason[REASON
 	inst->probing = NULL;
 	inst->next = NULL; /* its connection ends by itself */
 	list_del(&inst->node);
-	if (before == INSTANCE_STARTING) {
+	if (before == INSTANCE_TEMPLATE) {
+		template_instance_ended(inst, reason);
+	} else if (before == INSTANCE_STARTING && inst->cloned) {
+		template_drop(fn, "a clone ended before it was ready: %s", reason);
+	} else if (before == INSTANCE_STARTING) {
 		fn->failures++;
 		fn->metrics.failed_starts++;
 		function_failed(fn, "%s ended before it was ready: %s", inst->name, reason);
@@ -175,6 +179,11 @@ static void instance_ended(struct instance *inst, int status, char reason[REASON
 		call_instance_gone(list_entry(pos, struct call, node), reason);
 	instance_free(inst);
 	function_pump(fn);
+}
+
+static bool is_starting(const struct instance *inst)
+{
+	return inst->state == INSTANCE_STARTING || (inst->state == INSTANCE_TEMPLATE && !inst->up);
 }
 
 static void control_ready(struct io *io)
@@ -188,7 +197,7 @@ static void control_ready(struct io *io)
 		inst->launched_ns = now_ns();
 		metrics_cold(&inst->fn->metrics, COLD_LAUNCH,
 			     (double)(inst->launched_ns - inst->start_ns) / 1e9);
-		if (inst->fn->spec.contract == CONTRACT_HTTP && inst->state == INSTANCE_STARTING)
+		if (inst->fn->spec.contract == CONTRACT_HTTP && is_starting(inst))
 			probe(inst);
 		break;
 	case 2:
@@ -263,6 +272,12 @@ static void probe_done(h2o_socket_t *sock, const char *error, void *data)
 	uint64_t now = now_ns(), wait;
 
 	inst->probing = NULL;
+	if (error == NULL && sock != NULL && inst->state == INSTANCE_TEMPLATE) {
+		inst->up = true;
+		timer_arm_ms(&inst->timer, inst->fn->spec.startup_ms);
+		template_instance_up(inst, sock);
+		return;
+	}
 	if (error == NULL && sock != NULL) {
 		h2o_socketpool_return(&inst->pool, sock); /* the first call takes it */
 		instance_ready(inst);
@@ -337,6 +352,12 @@ static void timer_due(struct timer *timer)
 	case INSTANCE_STARTING:
 		starting_due(inst);
 		break;
+	case INSTANCE_TEMPLATE:
+		if (inst->up)
+			template_drop(fn, "its warm request was not answered in time");
+		else
+			starting_due(inst);
+		break;
 	case INSTANCE_READY: /* idle, and others are there */
 		if (inst->nr_calls == 0 && fn->nr_ready > MAX(fn->floor, 1U))
 			instance_stop(inst);
@@ -350,7 +371,7 @@ static void timer_due(struct timer *timer)
 	}
 }
 
-struct instance *instance_start(struct function *fn)
+static struct instance *start(struct function *fn, enum instance_state state)
 {
 	struct instance *inst = calloc(1, sizeof(*inst));
 	char error[REASON_MAX], unique[9];
@@ -358,7 +379,7 @@ struct instance *instance_start(struct function *fn)
 	if (inst == NULL)
 		return NULL;
 	inst->fn = fn;
-	inst->state = INSTANCE_GONE;
+	inst->state = state == INSTANCE_TEMPLATE ? state : INSTANCE_GONE;
 	inst->start_ns = now_ns();
 	inst->memory_bytes = fn->spec.memory_bytes;
 	inst->control.ready = control_ready;
@@ -369,7 +390,7 @@ struct instance *instance_start(struct function *fn)
 	snprintf(inst->tenant, sizeof(inst->tenant), "%s", fn->spec.tenant);
 	random_hex(unique, 8);
 	snprintf(inst->name, sizeof(inst->name), "%.51s-%s", fn->spec.name, unique);
-	fn->metrics.starts++;
+	fn->metrics.starts += state == INSTANCE_STARTING;
 	if (source_start(inst, error) < 0) {
 		fn->failures++;
 		fn->metrics.failed_starts++;
@@ -378,9 +399,19 @@ struct instance *instance_start(struct function *fn)
 		return NULL;
 	}
 	list_add_tail(&fn->instances, &inst->node);
-	state_set(inst, INSTANCE_STARTING);
+	state_set(inst, state);
 	timer_arm_ms(&inst->timer, fn->spec.startup_ms);
 	return inst;
+}
+
+struct instance *instance_start(struct function *fn)
+{
+	return start(fn, INSTANCE_STARTING);
+}
+
+struct instance *instance_start_template(struct function *fn)
+{
+	return start(fn, INSTANCE_TEMPLATE);
 }
 
 struct instance *instance_by_ip(uint32_t ip_be)

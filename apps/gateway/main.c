@@ -351,6 +351,7 @@ static int begin(const struct options *options)
 					.io_timeout = &gw.io_timeout};
 	io_watch(&signal_io, signal_fd, signal_ready);
 	io_watch(&timer_io, timer_fd, timer_ready);
+	templates_init();
 	r = functions_load();
 	if (r == 0)
 		r = async_start();

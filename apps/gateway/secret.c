@@ -102,6 +102,7 @@ void secrets_rotate(const char *tenant, const char *name)
 		dir_of(fn, dir, sizeof(dir));
 		if (access(dir, F_OK) == 0) /* else it has no instance that could see it */
 			store_secrets(tenant, write_one, &writing);
+		template_renew(fn); /* it may have read the old one */
 		if (writing.error < 0)
 			function_failed(fn, "secret %s cannot be written: %s", name,
 					strerror(-writing.error));

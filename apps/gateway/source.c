@@ -1,5 +1,6 @@
 /*
- * source.c - where instances come from: leatd runs the function's program in full.
+ * source.c - where instances come from: leatd clones the function's template, or runs its program
+ * in full.
  *
  * Each instance is a foreground run on a channel of its own: leatd tells its end there, and ends it
  * when the channel closes, so that a killed gateway leaves nothing behind. Instances are spoken to
@@ -18,6 +19,7 @@
 
 #include "apps/common/channel.h"
 #include "apps/gateway/gateway.h"
+#include "apps/leat/clone.h"
 #include "apps/leat/leat.h"
 #include "apps/leat/run.h"
 
@@ -217,10 +219,19 @@ static int command_put(struct run_request *run, const struct function *fn)
 	return code;
 }
 
+static int full_start(struct run_request *run, const struct function *fn)
+{
+	int code = env_put(run, fn);
+
+	if (code == 0)
+		code = places_put(run, fn);
+	return code == 0 ? command_put(run, fn) : code;
+}
+
 static int request_make(struct run_request *run, struct instance *inst)
 {
-	const struct function *fn = inst->fn;
-	int code;
+	struct function *fn = inst->fn;
+	const char *dir = inst->state == INSTANCE_TEMPLATE ? NULL : template_dir(fn);
 
 	json_object_set_new(run->json, "name", json_string(inst->name));
 	json_object_set_new(json_object_get(run->json, "tags"), "function",
@@ -232,10 +243,14 @@ static int request_make(struct run_request *run, struct instance *inst)
 	if (fn->spec.memory_bytes != 0)
 		json_object_set_new(run->json, "memory",
 				    json_integer((json_int_t)fn->spec.memory_bytes));
-	code = env_put(run, fn);
-	if (code == 0)
-		code = places_put(run, fn);
-	return code == 0 ? command_put(run, fn) : code;
+	inst->cloned = dir != NULL && clone_prepare(run, dir) == 0;
+	if (inst->cloned)
+		return 0;
+	if (dir != NULL) {
+		template_drop(fn, "%s", last_error);
+		return leat_error("%s", fn->template.reason);
+	}
+	return full_start(run, fn);
 }
 
 static void output_watch(struct instance *inst, int fd);

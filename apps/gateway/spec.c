@@ -218,6 +218,8 @@ static int paths_take(const struct spec *spec, char *error)
 {
 	static const char *const keys[] = {"dir", "rootfs"};
 	const json_t *memory = json_object_get(spec->json, "memory");
+	const json_t *template = json_object_get(spec->json, "template");
+	const json_t *warm = json_object_get(spec->json, "warm");
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const json_t *value = json_object_get(spec->json, keys[i]);
@@ -226,6 +228,11 @@ static int paths_take(const struct spec *spec, char *error)
 		if (value != NULL && (text == NULL || text[0] != '/'))
 			return refuse(error, "'%s' must be an absolute path", keys[i]);
 	}
+	if (template != NULL && !json_is_boolean(template))
+		return refuse(error, "'template' must be true or false");
+	if (warm != NULL && (!json_is_string(warm) || json_string_value(warm)[0] != '/' ||
+			     strpbrk(json_string_value(warm), " \r\n") != NULL))
+		return refuse(error, "'warm' must be a path to ask for, e.g. /");
 	if (memory != NULL && !json_is_string(memory))
 		return refuse(error, "'memory' must be a size, e.g. 128M");
 	return 0;
@@ -245,8 +252,8 @@ static int memory_take(struct spec *spec, char *error)
 static int keys_check(json_t *json, char *error)
 {
 	static const char *const others[] = {
-		"name",   "tenant",      "contract", "keepwarm", "command", "env",
-		"labels", "annotations", "secrets",  "dir",      "rootfs",  "memory",
+		"name",        "tenant",  "contract", "keepwarm", "command", "env",      "labels",
+		"annotations", "secrets", "dir",      "rootfs",   "memory",  "template", "warm",
 	};
 	const char *key;
 	json_t *value;

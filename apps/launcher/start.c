@@ -92,6 +92,21 @@ static int fds_lift(struct start *s, const int *fds)
 	return 0;
 }
 
+/* Only the doorbells of cores stay open, of all descriptors from there on. */
+static int doorbells_settle(uint32_t mask)
+{
+	unsigned from = ABI_FD_DOORBELL;
+
+	for (; mask != 0; mask &= mask - 1) {
+		unsigned fd = ABI_FD_DOORBELL + (unsigned)__builtin_ctz(mask);
+
+		if (fd > from && close_range(from, fd - 1, 0) < 0)
+			return -errno;
+		from = fd + 1;
+	}
+	return close_range(from, ~0U, 0) < 0 ? -errno : 0;
+}
+
 /* Fixed numbers for what the instance keeps, and nothing else stays open. */
 static int fds_settle(struct start *s)
 {
@@ -112,14 +127,10 @@ static int fds_settle(struct start *s)
 	for (unsigned i = 0; i < s->req->block.nr_volumes; i++)
 		if (dup2(s->fds.volumes[i], (int)(ABI_FD_VOLUMES + i)) < 0)
 			return -errno;
-	for (unsigned cpu = 0; cpu < ABI_MAX_CORES; cpu++)
-		if (!(s->launcher->doorbell_mask & (1U << cpu)))
-			close((int)(ABI_FD_DOORBELL + cpu));
 	if (close_range(ABI_FD_SNAPSHOT + 1, ABI_FD_VOLUMES - 1, 0) < 0 ||
-	    close_range(volumes_end, ABI_FD_DOORBELL - 1, 0) < 0 ||
-	    close_range(ABI_FD_DOORBELL + ABI_MAX_CORES, ~0U, 0) < 0)
+	    close_range(volumes_end, ABI_FD_DOORBELL - 1, 0) < 0)
 		return -errno;
-	return 0;
+	return doorbells_settle(s->launcher->doorbell_mask);
 }
 
 static int step_session(struct start *s)

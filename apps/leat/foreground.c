@@ -95,7 +95,9 @@ int run_send(struct run_request *run)
 	answer = daemon_call(fd, run->json, run->fds, run->nr_fds, NULL, NULL);
 	if (answer != NULL) {
 		name = json_string_value(json_object_get(answer, "name"));
-		if (run->detach) {
+		if (json_object_get(answer, "event") != NULL) { /* a clone that did not come up */
+			code = end_take(answer);
+		} else if (run->detach) {
 			puts(name != NULL ? name : "");
 			code = 0;
 		} else {

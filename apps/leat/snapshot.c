@@ -23,7 +23,7 @@
 
 #define PAGE ABI_PAGE_SIZE
 #define CHUNK_PAGES 256U
-#define GAP_PAGES 8U /* clean pages that are cheaper than another run */
+#define GAP_PAGES 32U /* clean pages that are cheaper than another run */
 #define PM_PRESENT (1ULL << 63)
 #define PM_SWAPPED (1ULL << 62)
 #define PM_FILE (1ULL << 61)

@@ -81,7 +81,7 @@ struct instance {
 	int64_t started_time;           /* seconds since 1970 */
 	struct loop_timer kill_timer;   /* leat stop's patience */
 	struct loop_timer start_timer;  /* a detached start is answered when the program runs */
-	unsigned start_polls;
+	bool clone;
 	bool frozen; /* by a client */
 	uint32_t freeze_number;
 	struct output output;

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NS_PER_S 1000000000ULL
+
 uint64_t loop_now_ns(void)
 {
 	struct timespec now;
@@ -69,16 +71,19 @@ static struct loop_timer *timer_first(const struct loop *loop)
 	return first;
 }
 
-/* Runs what is due; returns how long epoll may sleep. */
-static int timers_run(struct loop *loop)
+/* Runs what is due; false: epoll may sleep for ever, else for *ret_sleep. */
+static bool timers_run(struct loop *loop, struct timespec *ret_sleep)
 {
 	for (;;) {
 		struct loop_timer *timer = timer_first(loop);
 		if (!timer)
-			return -1;
+			return false;
 		uint64_t now = loop_now_ns();
-		if (timer->at_ns > now)
-			return (int)((timer->at_ns - now) / 1000000) + 1;
+		if (timer->at_ns > now) {
+			ret_sleep->tv_sec = (time_t)((timer->at_ns - now) / NS_PER_S);
+			ret_sleep->tv_nsec = (long)((timer->at_ns - now) % NS_PER_S);
+			return true;
+		}
 		loop_timer_cancel(timer);
 		timer->due(timer);
 	}
@@ -89,12 +94,13 @@ int loop_run(struct loop *loop)
 	struct epoll_event event;
 
 	while (!loop->stop) {
-		int timeout_ms = timers_run(loop);
+		struct timespec sleep;
+		bool timed = timers_run(loop, &sleep);
 		int n;
 
 		if (loop->stop) /* a timer said so: nothing may ever wake the wait again */
 			break;
-		n = epoll_wait(loop->epoll_fd, &event, 1, timeout_ms);
+		n = epoll_pwait2(loop->epoll_fd, &event, 1, timed ? &sleep : NULL, NULL);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n > 0) {

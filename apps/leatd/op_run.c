@@ -15,7 +15,8 @@
 #define NOFILE_DEFAULT 1048576U
 #define STACK_DEFAULT (8U << 20)
 #define START_POLL_NS 1000000ULL /* of a detached start */
-#define START_POLLS_MAX 2000U
+#define CLONE_POLL_NS 200000ULL  /* of a clone: whoever waits for it wants it at once */
+#define START_PATIENCE_NS 2000000000ULL
 
 static const char *const role_names[ROLE_COUNT] = {"stdin",  "stdout",    "stderr",
 						   "root",   "exec",      "cwd",
@@ -223,7 +224,13 @@ static json_t *started_reply(const struct instance *inst)
 			 "ip", ip);
 }
 
-/* Answers those who wait for a detached start once the program runs. */
+static void start_poll(struct instance *inst)
+{
+	loop_timer_arm(&inst->leatd->loop, &inst->start_timer,
+		       loop_now_ns() + (inst->clone ? CLONE_POLL_NS : START_POLL_NS));
+}
+
+/* Answers those who wait for a detached start, or for a clone, once the program runs. */
 static void start_due(struct loop_timer *timer)
 {
 	struct instance *inst = container_of(timer, struct instance, start_timer);
@@ -232,8 +239,8 @@ static void start_due(struct loop_timer *timer)
 
 	/* Acquire pairs with the library OS's release. */
 	if (__atomic_load_n(&block->state, __ATOMIC_ACQUIRE) == ABI_STATE_BOOT &&
-	    inst->start_polls++ < START_POLLS_MAX) {
-		loop_timer_arm(&inst->leatd->loop, timer, loop_now_ns() + START_POLL_NS);
+	    loop_now_ns() - inst->started_ns < START_PATIENCE_NS) {
+		start_poll(inst);
 		return;
 	}
 	list_for_each(pos, &inst->leatd->clients) {
@@ -241,7 +248,8 @@ static void start_due(struct loop_timer *timer)
 
 		if (client->waiting != inst)
 			continue;
-		client->waiting = NULL;
+		if (inst->detached)
+			client->waiting = NULL;
 		client_reply(client, started_reply(inst), NULL, 0);
 	}
 }
@@ -265,9 +273,9 @@ void op_run(struct leatd *leatd, struct client *client, const struct request *re
 		client->waiting = inst;
 		client->owner = !spec.detach;
 		inst->start_timer.due = start_due;
-		if (spec.detach)
-			loop_timer_arm(&leatd->loop, &inst->start_timer,
-				       loop_now_ns() + START_POLL_NS);
+		inst->clone = spec.fds[ROLE_SNAPSHOT] >= 0;
+		if (spec.detach || inst->clone)
+			start_poll(inst);
 		else
 			client_reply(client, started_reply(inst), NULL, 0);
 	}

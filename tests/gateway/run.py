@@ -114,6 +114,62 @@ def malformed_requests():
     t.equal(G.get('/function/hello').status, 200, 'the gateway lives')
 
 
+CLONED = '''
+import http.server, json, os
+started, count = os.urandom(8).hex(), 0
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        global count
+        count += 1
+        body = json.dumps([started, count, os.urandom(8).hex()]).encode()
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+if os.environ.get('FORKS') and os.fork() == 0:
+    import time
+    time.sleep(100000)
+http.server.ThreadingHTTPServer(('0.0.0.0', int(os.environ['PORT'])), H).serve_forever()
+'''
+
+
+def template_of(name):
+    return G.function(name)['template']
+
+
+def template_done(name):
+    t.until(lambda: template_of(name)['state'] in ('ready', 'none'), 'its template is made', g.WAIT)
+    return template_of(name)
+
+
+@t.test
+def instances_are_cloned_from_a_template():
+    """Started once, warmed and snapshotted: instances begin with what that one had."""
+    g.deploy('cloned', 'template: true\nwarm: /\nidle: 1s\nkeepwarm: fixed\n', [('app.py', CLONED)])
+    t.equal(template_done('cloned'), {'state': 'ready', 'reason': ''}, 'template')
+    seen = []
+    for _ in range(3):
+        seen.append(json.loads(G.get('/function/cloned').body))
+        t.until(lambda: G.function('cloned')['ready'] == 0, 'it goes when it is idle', g.WAIT)
+    t.equal([s[:2] for s in seen], [[seen[0][0], 2]] * 3, 'memory of the one that was started')
+    t.equal(len(set(s[2] for s in seen)), 3, 'random numbers of its own')
+    first = seen[0][0]
+    g.deploy('cloned', 'template: true\nwarm: /\n', [('app.py', CLONED)])
+    template_done('cloned')
+    t.true(json.loads(G.get('/function/cloned').body)[0] != first, 'a new version is another one')
+
+
+@t.test
+def what_has_no_template_starts_in_full():
+    g.deploy('forks', 'template: true\nenv: {FORKS: "1"}\n', [('app.py', CLONED)])
+    t.true('it has forked' in template_done('forks')['reason'], 'reason: %s' % template_of('forks'))
+    g.deploy('plain', '', [('app.py', CLONED)])
+    for name in ('forks', 'plain'):
+        t.equal(json.loads(G.get('/function/' + name).body)[1], 1, name)
+    t.equal(template_of('plain'), {'state': 'none', 'reason': 'not wanted'}, 'template')
+
+
 @t.test
 def scales_to_zero_and_back():
     g.deploy('nap', 'concurrency: 100\nkeepwarm: fixed\nidle: 300ms\n')

@@ -9,8 +9,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))
-from leat_test import (ENV, LEAT, NATIVE, STATE, WORK, Failed, cli, equal, execute, main, need, ok,
-                       popen, test, true, until, work_dir, write_file)  # noqa: E402
+from leat_test import (LEAT, NATIVE, STATE, WORK, cli, equal, execute, main, need, ok, popen, test,
+                       true, until, work_dir, write_file)  # noqa: E402
 
 PATIENCE = 60  # on a machine that has other things to do
 
