@@ -15,8 +15,9 @@ static const struct {
 	const char *summary;
 } benchmarks[] = {
 	{"apps", bench_script, "redis, memcached, nginx, Go, node, Python and Java under load"},
-	{"dpu", bench_script, "frames through the software DPU, beside Open vSwitch and testpmd"},
+	{"coldstart", bench_script, "calls to functions without an instance: clones, starts"},
 	{"density", bench_density, "many instances at once: starts, memory, requests, leaks"},
+	{"dpu", bench_script, "frames through the software DPU, beside Open vSwitch and testpmd"},
 	{"net", bench_script, "round trips, streams, datagrams, connections between programs"},
 	{"syscall", bench_syscall, "single system calls, round trips between threads, fork"},
 };
