@@ -6,12 +6,13 @@ set -eu
 BUILD="build-essential meson ninja-build pkg-config python3 clang musl-tools linux-libc-dev
 	libdpdk-dev libbpf-dev libseccomp-dev libjansson-dev libcmocka-dev libjemalloc-dev
 	libelf-dev zlib1g-dev libh2o-evloop-dev libssl-dev libsqlite3-dev libyaml-dev
-	libncurses-dev"
-RUN="iproute2 redis-server redis-tools memcached nginx-light wrk dpdk
+	libncurses-dev libarchive-dev"
+RUN="erofs-utils iproute2 redis-server redis-tools memcached nginx-light wrk dpdk
 	openvswitch-switch-dpdk"
 TEST="busybox-static golang-go sqlite3 git perl xz-utils make procps file clang-format clang-tidy
 	bind9-dnsutils bsdutils netcat-openbsd curl strace tmux runc crun awscli prometheus iputils-ping
-	libpython3.11-testsuite stress-ng tshark"
+	libpython3.11-testsuite stress-ng tshark umoci skopeo
+	mmdebstrap autoconf automake libtool cmake"
 
 missing() {
 	for p in "$@"; do

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "apps/gateway/gateway.h"
+#include "apps/leat/image.h"
 
 #define NAMESPACE_DEFAULT "default"
 #define TAIL_MAX 10000U
@@ -97,7 +98,7 @@ static void maps_set(json_t *spec, const json_t *from)
 	number_set(spec, "max", text_of(labels, "com.openfaas.scale.max", NULL));
 }
 
-/* `image` is a function's folder, with or without an f.yaml. */
+/* `image` is a function's folder, with or without an f.yaml; or an image's name in the store. */
 static json_t *spec_of(const json_t *from, char error[SPEC_ERROR_MAX])
 {
 	const char *image = text_of(from, "image", NULL);
@@ -107,14 +108,19 @@ static json_t *spec_of(const json_t *from, char error[SPEC_ERROR_MAX])
 	json_t *secrets = json_object_get(from, "secrets"), *spec;
 	char path[4200];
 
-	if (name == NULL || image == NULL || image[0] != '/') {
+	if (name == NULL || image == NULL ||
+	    (image[0] != '/' && !images_name_ok(image) && !digest_ok(image))) {
 		snprintf(error, SPEC_ERROR_MAX, "%s",
 			 name == NULL ? "'service' names no function" :
-					"'image' must be the path of a folder");
+					"'image' must be the path of a folder, or an image");
 		return NULL;
 	}
 	snprintf(path, sizeof(path), "%.4000s/f.yaml", image);
-	spec = access(path, F_OK) == 0 ? spec_load(path, error) : json_pack("{s:s}", "dir", image);
+	if (image[0] != '/')
+		spec = json_pack("{s:s}", "image", image);
+	else
+		spec = access(path, F_OK) == 0 ? spec_load(path, error) :
+						 json_pack("{s:s}", "dir", image);
 	if (!json_is_object(spec)) {
 		json_decref(spec);
 		return NULL;
@@ -182,7 +188,8 @@ static json_t *status_json(const struct function *fn)
 	json_t *labels = json_object_get(fn->spec.json, "labels");
 	json_t *annotations = json_object_get(fn->spec.json, "annotations");
 	json_t *command = json_object_get(fn->spec.json, "command");
-	const char *dir = text_of(fn->spec.json, "dir", "rootfs");
+	const char *image = text_of(fn->spec.json, "image", NULL);
+	const char *dir = image != NULL ? image : text_of(fn->spec.json, "dir", "rootfs");
 	uint64_t calls = 0;
 	char created[32];
 	struct tm tm;
@@ -195,9 +202,10 @@ static json_t *status_json(const struct function *fn)
 	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:i, s:o, s:o, s:o, s:s}", "name",
 			 fn->spec.name, "namespace", fn->spec.tenant, "image",
 			 dir != NULL ? dir : "", "envProcess",
-			 json_string_value(json_array_get(command, 0)), "invocationCount",
-			 (json_int_t)calls, "replicas", (int)(fn->nr_ready + fn->nr_starting),
-			 "availableReplicas", (int)fn->nr_ready, "envVars",
+			 command != NULL ? json_string_value(json_array_get(command, 0)) : "",
+			 "invocationCount", (json_int_t)calls, "replicas",
+			 (int)(fn->nr_ready + fn->nr_starting), "availableReplicas",
+			 (int)fn->nr_ready, "envVars",
 			 env != NULL ? json_incref(env) : json_object(), "labels",
 			 labels != NULL ? json_incref(labels) : json_object(), "annotations",
 			 annotations != NULL ? json_incref(annotations) : json_object(),

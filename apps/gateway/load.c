@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "apps/gateway/gateway.h"
+#include "apps/leat/image.h"
 
 #define FILE_MAX_BYTES (1U << 20)
 
@@ -64,9 +65,11 @@ json_t *spec_load(const char *path, char error[SPEC_ERROR_MAX])
 	json = file_parse(file, error);
 	if (json == NULL || !json_is_object(json))
 		return json;
-	if (json_object_get(json, "dir") == NULL)
+	if (json_object_get(json, "dir") == NULL && json_object_get(json, "image") == NULL)
 		json_object_set_new(json, "dir", json_string(folder));
 	path_complete(json, "dir", folder);
 	path_complete(json, "rootfs", folder);
+	if (images_is_file(json_string_value(json_object_get(json, "image"))))
+		path_complete(json, "image", folder);
 	return json;
 }

@@ -162,9 +162,10 @@ static int env_put(struct run_request *run, const struct function *fn)
 	env_add(run, "K_SERVICE", fn->spec.name);
 	env_add(run, "K_CONFIGURATION", fn->spec.name);
 	env_add(run, "K_REVISION", fn->revision);
-	if (json_object_get(env, "PATH") == NULL)
+	/* an image has its own */
+	if (json_object_get(env, "PATH") == NULL && run->image_name == NULL)
 		env_add(run, "PATH", "/usr/local/bin:/usr/bin:/bin");
-	if (json_object_get(env, "HOME") == NULL)
+	if (json_object_get(env, "HOME") == NULL && run->image_name == NULL)
 		env_add(run, "HOME", "/tmp");
 	json_object_foreach(env, key, value) env_add(run, key, json_string_value(value));
 	return 0;
@@ -188,7 +189,8 @@ static int places_put(struct run_request *run, const struct function *fn)
 	int code = 0;
 
 	run->rootfs = json_string_value(json_object_get(fn->spec.json, "rootfs"));
-	run->workdir = dir != NULL ? FUNCTION_DIR : "/";
+	if (dir != NULL || run->image_name == NULL)
+		run->workdir = dir != NULL ? FUNCTION_DIR : "/";
 	if (dir != NULL)
 		code = volume_put(run, dir, FUNCTION_DIR);
 	if (code == 0 && json_array_size(json_object_get(fn->spec.json, "secrets")) != 0) {
@@ -210,7 +212,10 @@ static int command_put(struct run_request *run, const struct function *fn)
 		return leat_error("out of memory");
 	for (size_t i = 0; i < n; i++)
 		argv[i] = (char *)(uintptr_t)json_string_value(json_array_get(command, i));
-	if (strncmp(argv[0], "./", 2) == 0) { /* of the function's folder, wherever we are */
+	if (n > 0 && run->image_name != NULL)
+		run->entrypoint = "";                  /* the command is all of it */
+	if (n > 0 && strncmp(argv[0], "./", 2) == 0) { /* of the function's folder, wherever we are
+							*/
 		snprintf(program, sizeof(program), FUNCTION_DIR "/%s", argv[0] + 2);
 		argv[0] = program;
 	}

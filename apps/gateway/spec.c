@@ -177,12 +177,13 @@ static int lists_take(const struct spec *spec, char *error)
 {
 	static const char *const maps[] = {"env", "labels", "annotations"};
 	const json_t *command = json_object_get(spec->json, "command");
+	bool image = json_object_get(spec->json, "image") != NULL;
 	const json_t *secrets = json_object_get(spec->json, "secrets");
 	size_t i;
 	const json_t *secret;
 
-	if (!strings_ok(command) || json_array_size(command) == 0 ||
-	    json_string_length(json_array_get(command, 0)) == 0)
+	if (!(command == NULL && image) && (!strings_ok(command) || json_array_size(command) == 0 ||
+					    json_string_length(json_array_get(command, 0)) == 0))
 		return refuse(error, "'command' must be a list of strings, the program first");
 	if (secrets != NULL && !strings_ok(secrets))
 		return refuse(error, "'secrets' must be a list of names");
@@ -220,6 +221,7 @@ static int paths_take(const struct spec *spec, char *error)
 	const json_t *memory = json_object_get(spec->json, "memory");
 	const json_t *template = json_object_get(spec->json, "template");
 	const json_t *warm = json_object_get(spec->json, "warm");
+	const json_t *image = json_object_get(spec->json, "image");
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const json_t *value = json_object_get(spec->json, keys[i]);
@@ -233,6 +235,10 @@ static int paths_take(const struct spec *spec, char *error)
 	if (warm != NULL && (!json_is_string(warm) || json_string_value(warm)[0] != '/' ||
 			     strpbrk(json_string_value(warm), " \r\n") != NULL))
 		return refuse(error, "'warm' must be a path to ask for, e.g. /");
+	if (image != NULL && json_string_length(image) == 0)
+		return refuse(error, "'image' must name an image: a file, NAME[:TAG] or a digest");
+	if (image != NULL && json_object_get(spec->json, "rootfs") != NULL)
+		return refuse(error, "'image' and 'rootfs' exclude each other");
 	if (memory != NULL && !json_is_string(memory))
 		return refuse(error, "'memory' must be a size, e.g. 128M");
 	return 0;
@@ -252,8 +258,9 @@ static int memory_take(struct spec *spec, char *error)
 static int keys_check(json_t *json, char *error)
 {
 	static const char *const others[] = {
-		"name",        "tenant",  "contract", "keepwarm", "command", "env",      "labels",
-		"annotations", "secrets", "dir",      "rootfs",   "memory",  "template", "warm",
+		"name",   "tenant", "contract",    "keepwarm", "command",
+		"env",    "labels", "annotations", "secrets",  "dir",
+		"rootfs", "memory", "template",    "warm",     "image",
 	};
 	const char *key;
 	json_t *value;

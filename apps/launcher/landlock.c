@@ -232,8 +232,10 @@ static int ruleset_make(const struct launcher *launcher, int root_fd, int cwd_fd
 	int ruleset = ruleset_create(launcher->landlock_abi);
 	if (ruleset < 0)
 		return ruleset;
-	int r = is_host_root(root_fd) ? host_root_add(ruleset, root_fd) :
-					rule_add(ruleset, root_fd, FS_READ_DIR);
+	int r = 0;
+	if (block->root_bytes == 0) /* an image is no directory, and is not opened again */
+		r = is_host_root(root_fd) ? host_root_add(ruleset, root_fd) :
+					    rule_add(ruleset, root_fd, FS_READ_DIR);
 	if (r == 0 && cwd_fd >= 0 && cwd_is_open(cwd_fd))
 		r = rule_add(ruleset, cwd_fd, FS_READ_DIR);
 	if (r == 0)

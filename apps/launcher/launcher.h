@@ -38,6 +38,7 @@ struct launcher {
 	uint32_t doorbell_mask; /* bit n: ABI_FD_DOORBELL + n is open */
 	struct filter filters[LAUNCHER_NR_FILTERS];
 	int landlock_abi; /* 0: the kernel has none */
+	int nowhere_fd;   /* an empty directory that is gone: / of instances with an image */
 	pid_t pid;
 };
 

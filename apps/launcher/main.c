@@ -52,6 +52,20 @@ static int filters_copy(struct launcher *launcher, const struct launcher_init *i
 	return left == 0 ? 0 : -EBADMSG;
 }
 
+/* A directory that nobody can reach and in which nothing can be made. */
+static int nowhere_make(void)
+{
+	char path[] = "/tmp/leat-nowhere-XXXXXX";
+
+	if (mkdtemp(path) == NULL)
+		return -errno;
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : fd;
+	if (rmdir(path) < 0 && r >= 0)
+		r = -errno;
+	return r;
+}
+
 static int handle_init(struct launcher *launcher, const struct message *msg)
 {
 	const struct launcher_init *init = (const struct launcher_init *)msg->head;
@@ -71,6 +85,9 @@ static int handle_init(struct launcher *launcher, const struct message *msg)
 	int r = children_sweep(launcher);
 	if (r < 0)
 		return reply_failed(0, STAGE_UID, r);
+	launcher->nowhere_fd = nowhere_make();
+	if (launcher->nowhere_fd < 0)
+		return reply_failed(0, STAGE_ROOT, launcher->nowhere_fd);
 	r = image_map(msg->fds[0], launcher);
 	if (r < 0)
 		return reply_failed(0, STAGE_IMAGE, r);

@@ -51,9 +51,13 @@ struct launcher_msg {
 	uint32_t nr_fds;
 };
 
-/* Filters follow: F0, then F1 for instances without and with writable volumes. */
+/*
+ * Filters follow: F0, then F1 for instances that use no file of the host (an image and no volume),
+ * that read files, and with writable volumes.
+ */
 enum launcher_filter {
 	LAUNCHER_F0,
+	LAUNCHER_F1_IMAGE,
 	LAUNCHER_F1_READ,
 	LAUNCHER_F1_WRITE,
 	LAUNCHER_NR_FILTERS,
@@ -84,7 +88,10 @@ struct launcher_setup {
 
 #define LAUNCHER_START_FDS 5U /* stdin, stdout, stderr, window, root: always there */
 
-/* fds: stdin, stdout, stderr, window, root, [exec], [cwd], [cgroup], [snapshot], volumes. */
+/*
+ * fds: stdin, stdout, stderr, window, root, [exec], [cwd], [cgroup], [snapshot], volumes.  The root
+ * is a directory, or an image of block.root_bytes.
+ */
 struct launcher_start {
 	struct launcher_msg msg;
 	uint32_t flags;

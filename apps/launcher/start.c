@@ -57,7 +57,7 @@ int start_check(const struct launcher *launcher, const struct message *msg)
 	    block->size > LAUNCHER_BLOCK_MAX || block->nr_volumes > ABI_MAX_VOLUMES ||
 	    block->nr_vcpus == 0 || block->nr_vcpus > ABI_MAX_VCPUS || block->instance == 0 ||
 	    block->window_size != ABI_WINDOW_SIZE || msg->nr_fds != nr_fds + block->nr_volumes ||
-	    req->nproc == 0)
+	    block->root_bytes > ABI_ROOT_MAX || req->nproc == 0)
 		return -EBADMSG;
 	if (block->uid < launcher->uid_low || block->uid - launcher->uid_low >= launcher->uid_count)
 		return -EPERM;
@@ -190,10 +190,16 @@ static int step_landlock(struct start *s)
 				s->fds.volumes, &s->ruleset);
 }
 
-/* The root directory is the instance's whole file system: ".." and "/" end there. */
+/*
+ * The root directory is the instance's whole file system: ".." and "/" end there.  One with an
+ * image has no file system of the host at all.
+ */
 static int step_root(struct start *s)
 {
-	if (fchdir(s->fds.fixed[FD_ROOT]) < 0 || chroot(".") < 0 || chdir("/") < 0)
+	bool image = s->req->block.root_bytes != 0;
+
+	if (fchdir(image ? s->launcher->nowhere_fd : s->fds.fixed[FD_ROOT]) < 0 ||
+	    chroot(".") < 0 || chdir("/") < 0)
 		return -errno;
 	return 0;
 }
@@ -208,6 +214,25 @@ static int map_fixed(uint64_t at, size_t size, int flags, int fd)
 	return got == (void *)at ? 0 : -EEXIST;
 }
 
+/* All of it, shared with whoever else uses it.  It must be as long as leatd says. */
+static int image_root_map(const struct start *s)
+{
+	int fd = s->fds.fixed[FD_ROOT];
+	uint64_t bytes = s->req->block.root_bytes;
+	struct stat st;
+
+	if (bytes == 0)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != bytes)
+		return -ESTALE;
+	if (mmap((void *)ABI_ROOT_BASE, bytes, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
+		 0) == MAP_FAILED)
+		return -errno;
+	return 0;
+}
+
 static int step_map(struct start *s)
 {
 	const struct launcher *launcher = s->launcher;
@@ -216,6 +241,8 @@ static int step_map(struct start *s)
 	if (r == 0)
 		r = map_fixed(ABI_BOOT_BASE, ABI_BOOT_SIZE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	if (r == 0)
+		r = image_root_map(s);
 	if (r < 0)
 		return r;
 	struct abi_boot *boot = (struct abi_boot *)ABI_BOOT_BASE;
@@ -249,12 +276,15 @@ static int step_uid(struct start *s)
  */
 static int step_seccomp(struct start *s)
 {
-	bool write = s->req->flags & LAUNCHER_WRITE;
+	const struct abi_boot *block = &s->req->block;
+	enum launcher_filter filter = s->req->flags & LAUNCHER_WRITE ? LAUNCHER_F1_WRITE :
+				      block->root_bytes != 0 && block->nr_volumes == 0 ?
+								       LAUNCHER_F1_IMAGE :
+								       LAUNCHER_F1_READ;
 
 	syscall(SYS_set_tid_address, NULL);
 	syscall(SYS_set_robust_list, NULL, 24UL);
-	return filter_install(&s->launcher->filters[write ? LAUNCHER_F1_WRITE : LAUNCHER_F1_READ],
-			      0);
+	return filter_install(&s->launcher->filters[filter], 0);
 }
 
 static _Noreturn void jump(uint64_t entry)

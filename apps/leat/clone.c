@@ -69,9 +69,26 @@ static int volumes_inherit(struct run_request *run, const json_t *from)
 	return code;
 }
 
+/* The very image that the snapshot was taken of. */
+static int image_inherit(struct run_request *run, const char *path, const json_t *identity)
+{
+	json_t *found;
+	int code = image_open(path, &run->image);
+
+	if (code != 0)
+		return code;
+	found = image_identity(&run->image);
+	if (!json_equal(found, identity))
+		code = leat_error("cannot clone: the image %s has changed since the snapshot",
+				  path);
+	json_decref(found);
+	return code;
+}
+
 int clone_prepare(struct run_request *run, const char *dir)
 {
-	char error[ERROR_MAX], program[PATH_MAX] = "", cwd[PATH_MAX] = "/", rootfs[PATH_MAX];
+	char error[ERROR_MAX], program[PATH_MAX] = "", cwd[PATH_MAX] = "/", rootfs[PATH_MAX],
+			       image[PATH_MAX];
 	const char *text;
 	json_t *from, *paths;
 	int fd, code;
@@ -89,14 +106,20 @@ int clone_prepare(struct run_request *run, const char *dir)
 		snprintf(rootfs, sizeof(rootfs), "%s", text);
 		run->rootfs = rootfs;
 	}
+	if ((text = json_string_value(json_object_get(paths, "image"))) != NULL) {
+		snprintf(image, sizeof(image), "%s", text);
+		run->image_name = image;
+	}
 	run->workdir = cwd;
 	json_object_set_new(run->json, "detach", json_boolean(run->detach));
 	code = filter_inherit(run, from);
 	if (code == 0)
 		code = volumes_inherit(run, from);
+	if (code == 0 && run->image_name != NULL)
+		code = image_inherit(run, image, json_object_get(paths, "image_is"));
 	if (code == 0)
 		code = run_put_places(run, program);
 	json_decref(from);
-	run->rootfs = run->workdir = NULL;
+	run->rootfs = run->workdir = run->image_name = NULL;
 	return code;
 }

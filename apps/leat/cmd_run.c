@@ -12,6 +12,7 @@
 
 static const char help[] =
 	"usage: leat run [OPTION]... [--] PROGRAM [ARG]...\n"
+	"       leat run --image IMAGE [OPTION]... [--] [ARG]...\n"
 	"Runs PROGRAM in an instance of its own. It sees the host's files (or --rootfs), may\n"
 	"write "
 	"anywhere, and the host sees nothing of that but what goes to a volume.\n"
@@ -30,6 +31,10 @@ static const char help[] =
 	"                        passed on anyway\n"
 	"  -w, --workdir DIR     working directory (the current one)\n"
 	"      --rootfs DIR      / of the instance (the host's)\n"
+	"      --image IMAGE     the same from an image: a file, NAME[:TAG] or a digest; its own\n"
+	"                        program, environment, user, ... where nothing else is said\n"
+	"      --entrypoint PROG instead of the image's; '' for none\n"
+	"  -P, --publish-all     forward the ports that the image exposes, by the same numbers\n"
 	"      --filter FILE     eBPF filter of its queues: an object, default, or none: no\n"
 	"                        network\n"
 	"      --pps N[:BURST], --bps N[:BURST]\n"
@@ -50,6 +55,8 @@ enum {
 	OPT_MEMORY,
 	OPT_IP,
 	OPT_ROOTFS,
+	OPT_IMAGE,
+	OPT_ENTRYPOINT,
 	OPT_FILTER,
 	OPT_PPS,
 	OPT_BPS,
@@ -72,6 +79,9 @@ static const struct option options[] = {
 	{"env", required_argument, NULL, 'e'},
 	{"workdir", required_argument, NULL, 'w'},
 	{"rootfs", required_argument, NULL, OPT_ROOTFS},
+	{"image", required_argument, NULL, OPT_IMAGE},
+	{"entrypoint", required_argument, NULL, OPT_ENTRYPOINT},
+	{"publish-all", no_argument, NULL, 'P'},
 	{"filter", required_argument, NULL, OPT_FILTER},
 	{"pps", required_argument, NULL, OPT_PPS},
 	{"bps", required_argument, NULL, OPT_BPS},
@@ -193,6 +203,15 @@ static int option_take(struct run_request *run, int option, char *value)
 	case OPT_ROOTFS:
 		run->rootfs = value;
 		return 0;
+	case OPT_IMAGE:
+		run->image_name = value;
+		return 0;
+	case OPT_ENTRYPOINT:
+		run->entrypoint = value;
+		return 0;
+	case 'P':
+		run->publish_all = true;
+		return 0;
 	case 'u':
 		run->user = value;
 		return 0;
@@ -223,7 +242,7 @@ int cmd_run(int argc, char **argv)
 
 	run_init(&run);
 	while (code == 0 &&
-	       (option = getopt_long(argc, argv, "+dp:v:e:w:u:", options, NULL)) != -1) {
+	       (option = getopt_long(argc, argv, "+dPp:v:e:w:u:", options, NULL)) != -1) {
 		if (option == OPT_HELP) {
 			fputs(help, stdout);
 			run_finish(&run);
@@ -231,7 +250,11 @@ int cmd_run(int argc, char **argv)
 		}
 		code = option_take(&run, option, optarg);
 	}
-	if (code == 0 && optind >= argc)
+	if (code == 0 && run.image_name == NULL && (run.publish_all || run.entrypoint != NULL))
+		code = leat_error("--entrypoint and --publish-all go with --image");
+	if (code == 0 && run.image_name != NULL && run.rootfs != NULL)
+		code = leat_error("--image and --rootfs exclude each other");
+	if (code == 0 && run.image_name == NULL && optind >= argc)
 		code = leat_error("no program given; leat run -- PROGRAM [ARG]...");
 	if (code == 0)
 		code = run_prepare(&run, argv + optind);

@@ -77,6 +77,7 @@ int cmd_limit(int argc, char **argv);
 int cmd_filter(int argc, char **argv);
 int cmd_sched(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_image(int argc, char **argv);
 int cmd_deploy(int argc, char **argv);
 int cmd_functions(int argc, char **argv);
 int cmd_invoke(int argc, char **argv);

@@ -33,6 +33,7 @@ static const struct {
 	{"limit", cmd_limit, "limit what an instance sends and receives"},
 	{"port", cmd_port, "ports for vhost-user frontends"},
 	{"rm", cmd_rm, "forget instances that have ended; remove functions"},
+	{"image", cmd_image, "make and keep images, root file systems as files"},
 	{"deploy", cmd_deploy, "hand in a function, and get an endpoint"},
 	{"functions", cmd_functions, "list functions"},
 	{"invoke", cmd_invoke, "call a function"},

@@ -21,7 +21,8 @@
 
 extern char **environ;
 
-/* Passed on to the program when they are set here. */
+/* Passed on to the program when they are set here; the first ones speak of the host. */
+#define ENV_OF_HOST 4U
 static const char *const env_inherited[] = {"PATH", "HOME", "USER", "LOGNAME",
 					    "TERM", "TZ",   "LANG"};
 
@@ -29,6 +30,7 @@ void run_init(struct run_request *run)
 {
 	*run = (struct run_request){
 		.stdio = {0, 1, 2},
+		.image = {.fd = -1},
 		.json = json_pack("{s:s, s:s, s:{}, s:[], s:[], s:{}, s:{}, s:[], s:{}}", "op",
 				  "run", "filter", "default", "fds", "volumes", "ports", "tags",
 				  "limits", "env", "paths")};
@@ -41,6 +43,7 @@ void run_finish(struct run_request *run)
 		    run->fds[i] != run->stdio[1] && run->fds[i] != run->stdio[2])
 			close(run->fds[i]);
 	json_decref(run->json);
+	image_close(&run->image);
 }
 
 static int fd_put(struct run_request *run, int fd)
@@ -177,12 +180,25 @@ static bool env_has(const json_t *env, const char *name, size_t len)
 	return false;
 }
 
-static bool env_is_inherited(const char *entry, size_t len)
+bool run_env_has(const struct run_request *run, const char *name)
 {
+	return env_has(json_object_get(run->json, "env"), name, strlen(name));
+}
+
+/* Into an image only how the terminal and the language are: paths and users are its own. */
+static bool env_is_inherited(const struct run_request *run, const char *entry, size_t len)
+{
+	const char *const *list = env_inherited;
+	size_t nr = sizeof(env_inherited) / sizeof(env_inherited[0]);
+
+	if (run->image_name != NULL) {
+		list += ENV_OF_HOST;
+		nr -= ENV_OF_HOST;
+	}
 	if (strncmp(entry, "LC_", 3) == 0)
 		return true;
-	for (size_t i = 0; i < sizeof(env_inherited) / sizeof(env_inherited[0]); i++)
-		if (strlen(env_inherited[i]) == len && strncmp(entry, env_inherited[i], len) == 0)
+	for (size_t i = 0; i < nr; i++)
+		if (strlen(list[i]) == len && strncmp(entry, list[i], len) == 0)
 			return true;
 	return false;
 }
@@ -194,13 +210,18 @@ static void env_inherit(struct run_request *run)
 	for (char **e = environ; *e != NULL; e++) {
 		size_t len = strcspn(*e, "=");
 
-		if (env_is_inherited(*e, len) && !env_has(env, *e, len)) {
+		if (env_is_inherited(run, *e, len) && !env_has(env, *e, len)) {
 			json_array_append_new(env, run_text(*e));
 		}
 	}
 }
 
 /* ---- descriptors ---- */
+
+static bool has_host_root(const struct run_request *run)
+{
+	return run->rootfs == NULL && run->image_name == NULL;
+}
 
 static int stdio_put(struct run_request *run)
 {
@@ -232,8 +253,17 @@ static int stdio_put(struct run_request *run)
 static int root_put(struct run_request *run)
 {
 	const char *root = run->rootfs != NULL ? run->rootfs : "/";
-	int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd;
 
+	if (run->image_name != NULL) {
+		json_object_set_new(json_object_get(run->json, "paths"), "image_is",
+				    image_identity(&run->image));
+		path_put(run, "image", run->image.path);
+		run_put_role(run, "root", run->image.fd);
+		run->image.fd = -1;
+		return 0;
+	}
+	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return leat_error("cannot open the root directory %s: %s", root, strerror(errno));
 	run_put_role(run, "root", fd);
@@ -269,11 +299,11 @@ static int cwd_put(struct run_request *run)
 			return leat_error("cannot use --workdir %s: an absolute path",
 					  run->workdir);
 		snprintf(cwd, sizeof(cwd), "%s", run->workdir);
-	} else if (run->rootfs == NULL && getcwd(cwd, sizeof(cwd)) == NULL) {
+	} else if (has_host_root(run) && getcwd(cwd, sizeof(cwd)) == NULL) {
 		strcpy(cwd, "/");
 	}
 	json_object_set_new(run->json, "cwd", run_text(cwd));
-	if (run->rootfs != NULL)
+	if (!has_host_root(run))
 		return 0;
 	fd = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
@@ -289,7 +319,7 @@ static void exec_put(struct run_request *run, const char *program)
 	struct stat st;
 	int fd;
 
-	if (run->rootfs != NULL || strchr(program, '/') == NULL || access(program, X_OK) != 0)
+	if (!has_host_root(run) || strchr(program, '/') == NULL || access(program, X_OK) != 0)
 		return;
 	fd = open(program, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -309,7 +339,7 @@ static void hostname_put(struct run_request *run)
 {
 	char name[HOST_NAME_MAX + 1] = "";
 
-	if (run->rootfs == NULL && json_object_get(run->json, "hostname") == NULL &&
+	if (has_host_root(run) && json_object_get(run->json, "hostname") == NULL &&
 	    gethostname(name, sizeof(name) - 1) == 0)
 		json_object_set_new(run->json, "hostname", json_string(name));
 }
@@ -340,19 +370,47 @@ int run_put_places(struct run_request *run, const char *program)
 	return code;
 }
 
-int run_prepare(struct run_request *run, char **argv)
+static int argv_put(struct run_request *run, char **argv)
 {
 	json_t *list = json_array();
-	int code;
 
 	for (char **arg = argv; *arg != NULL; arg++)
 		json_array_append_new(list, run_text(*arg));
 	json_object_set_new(run->json, "argv", list);
 	json_object_set_new(run->json, "program", run_text(argv[0]));
+	return 0;
+}
+
+/* Environment, limits, names, descriptors. */
+static int rest_put(struct run_request *run, const char *program)
+{
+	int code;
+
 	json_object_set_new(run->json, "detach", json_boolean(run->detach));
-	env_inherit(run);
 	limits_put(run);
 	hostname_put(run);
-	code = run_put_places(run, argv[0]);
-	return code == 0 ? run_put_user(run) : code;
+	code = run_put_places(run, program);
+	if (code == 0)
+		code = run_put_user(run);
+	env_inherit(run);
+	return code;
+}
+
+int run_prepare(struct run_request *run, char **argv)
+{
+	char **combined = NULL;
+	int code;
+
+	if (run->image_name != NULL) {
+		code = run_take_image(run, argv, &combined);
+		argv = combined;
+	} else {
+		code = argv[0] != NULL ? 0 : leat_error("no program given");
+	}
+	if (code == 0)
+		code = argv_put(run, argv);
+	if (code == 0)
+		code = rest_put(run, argv[0]);
+	free(combined);
+	return code;
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "apps/common/channel.h"
+#include "apps/leat/image.h"
 
 struct run_request {
 	json_t *json;
@@ -16,7 +17,11 @@ struct run_request {
 	bool detach;
 	const char *workdir;
 	const char *rootfs;
-	const char *user; /* USER[:GROUP]; NULL: root */
+	const char *image_name; /* instead of rootfs */
+	const char *entrypoint; /* "": the image's is not used; NULL: it is */
+	bool publish_all;       /* the image's ExposedPorts */
+	const char *user;       /* USER[:GROUP]; NULL: root, or the image's */
+	struct image image;     /* open while image_name is set and found */
 };
 
 void run_init(struct run_request *run);
@@ -38,3 +43,12 @@ int run_put_places(struct run_request *run, const char *program);
 
 /* The rest: program, environment, working directory, limits, stdio and root. */
 int run_prepare(struct run_request *run, char **argv);
+
+bool run_env_has(const struct run_request *run, const char *name);
+
+/*
+ * run_image.c: opens the image; what its description says becomes the request's, where the caller
+ * has said nothing.  argv is what the caller has given, maybe nothing; *ret_argv takes its place,
+ * and is to be freed, its strings not.
+ */
+int run_take_image(struct run_request *run, char **argv, char ***ret_argv);

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "apps/common/parse.h"
@@ -20,14 +21,29 @@
 struct user {
 	uint64_t uid, gid;
 	char name[256]; /* of the user; empty: only a number is known */
+	char home[PATH_MAX];
 };
 
 static FILE *table_open(const struct run_request *run, const char *file)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], *text;
+	FILE *table;
+	size_t bytes;
 
-	snprintf(path, sizeof(path), "%s/etc/%s", run->rootfs == NULL ? "" : run->rootfs, file);
-	return fopen(path, "re");
+	if (run->image_name == NULL) {
+		snprintf(path, sizeof(path), "%s/etc/%s", run->rootfs == NULL ? "" : run->rootfs,
+			 file);
+		return fopen(path, "re");
+	}
+	snprintf(path, sizeof(path), "etc/%s", file);
+	text = image_read(&run->image, path, &bytes);
+	table = text != NULL ? tmpfile() : NULL;
+	if (table != NULL) {
+		fwrite(text, 1, bytes, table);
+		rewind(table);
+	}
+	free(text);
+	return table;
 }
 
 /* By name or number; a number need not be in the table. */
@@ -44,6 +60,7 @@ static int user_find(const struct run_request *run, const char *text, struct use
 		user->uid = entry->pw_uid;
 		user->gid = entry->pw_gid;
 		snprintf(user->name, sizeof(user->name), "%s", entry->pw_name);
+		snprintf(user->home, sizeof(user->home), "%s", entry->pw_dir);
 	}
 	if (table != NULL)
 		fclose(table);
@@ -100,11 +117,11 @@ int run_put_user(struct run_request *run)
 	char text[256];
 	char *group;
 
-	if (run->user == NULL)
+	if (run->user == NULL && run->image_name == NULL)
 		return 0;
-	if (strlen(run->user) >= sizeof(text))
+	if (run->user != NULL && strlen(run->user) >= sizeof(text))
 		return leat_error("cannot use --user %s: too long", run->user);
-	strcpy(text, run->user);
+	strcpy(text, run->user != NULL ? run->user : "0");
 	group = strchr(text, ':');
 	if (group != NULL)
 		*group++ = 0;
@@ -118,6 +135,9 @@ int run_put_user(struct run_request *run)
 				  run->user, group);
 	if (group != NULL)
 		user.name[0] = 0; /* a chosen group comes alone */
+	if (run->image_name != NULL && !run_env_has(run, "HOME"))
+		json_array_append_new(json_object_get(run->json, "env"),
+				      json_sprintf("HOME=%s", user.home[0] != 0 ? user.home : "/"));
 	json_object_set_new(run->json, "uid", json_integer((json_int_t)user.uid));
 	json_object_set_new(run->json, "gid", json_integer((json_int_t)user.gid));
 	json_object_set_new(run->json, "groups", groups_of(run, &user));

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 
 #include "apps/leatd/leatd.h"
 #include "apps/leatd/log.h"
+#include "apps/leatd/sandbox.h"
 
 #define WINDOW_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define MTU 1500
@@ -389,6 +391,23 @@ static int stdio_start(struct instance *inst, const struct instance_spec *spec, 
 	return r;
 }
 
+/* The size of the image that is the root, 0 for a directory.  Nobody may write through it. */
+static int root_check(int fd, uint64_t *ret_bytes)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
+		return -EINVAL;
+	if (S_ISDIR(st.st_mode)) {
+		*ret_bytes = 0;
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		return -EINVAL;
+	*ret_bytes = (uint64_t)st.st_size;
+	return *ret_bytes > ABI_ROOT_MAX ? -EFBIG : 0;
+}
+
 static int instance_launch(struct instance *inst, const struct instance_spec *spec, int window_fd,
 			   int cgroup_fd, const int stdio[3])
 {
@@ -418,6 +437,9 @@ static int instance_launch(struct instance *inst, const struct instance_spec *sp
 				     .snapshot_fd = spec->fds[ROLE_SNAPSHOT],
 				     .nr_volumes = spec->nr_volumes};
 
+	int r = root_check(req.root_fd, &req.root_bytes);
+	if (r < 0)
+		return r;
 	for (unsigned i = 0; i < spec->nr_volumes; i++) {
 		req.volumes[i].fd = spec->volumes[i].fd;
 		req.volumes[i].dst = spec->volumes[i].dst;
@@ -425,7 +447,10 @@ static int instance_launch(struct instance *inst, const struct instance_spec *sp
 		req.writable |= !spec->volumes[i].read_only;
 	}
 	/* Files that are standard streams may be written, truncated and synced too. */
-	inst->writable = req.writable;
+	inst->sandbox = req.writable ? SANDBOX_ALL :
+			req.root_bytes != 0 && spec->nr_volumes == 0 ?
+				       SANDBOX_BASE :
+				       SANDBOX_BASE | SANDBOX_DIRECTORY;
 	return launch_start(&inst->leatd->launch, &req);
 }
 
@@ -449,6 +474,10 @@ static int instance_build(struct instance *inst, const struct instance_spec *spe
 		if (r == -E2BIG)
 			snprintf(error, size,
 				 "cannot start: arguments and environment are too long (512 KiB)");
+		else if (r == -EINVAL || r == -EFBIG)
+			snprintf(error, size,
+				 "cannot start: the root is not a directory or an image of at "
+				 "most 128 GiB, opened for reading");
 		else if (r < 0)
 			snprintf(error, size, "cannot start: the launcher does not answer: %s",
 				 strerror(-r));
@@ -597,10 +626,14 @@ static void reply_exited(struct instance *inst, const struct launcher_reply *rep
 {
 	int status = reply->status;
 
+	const char *what =
+		inst->sandbox & SANDBOX_WRITE     ? "" :
+		inst->sandbox & SANDBOX_DIRECTORY ? ", one that writes without a writable volume" :
+						    ", one for files of the host";
+
 	if (inst->reason[0] == '\0' && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
 		snprintf(inst->reason, sizeof(inst->reason),
-			 "forbidden host call%s or of a foreign architecture",
-			 inst->writable ? "" : ", one that writes without a writable volume");
+			 "forbidden host call%s or of a foreign architecture", what);
 		log_line(LOG_WARN, "instance %s: %s; it is ended", inst->name, inst->reason);
 	}
 	instance_exited(inst,

@@ -133,6 +133,9 @@ static int filters_build(const struct image *image, struct sandbox_program *prog
 	int r = sandbox_build_notify(image->text_low, image->text_high, &programs[LAUNCHER_F0]);
 
 	if (r == 0)
+		r = sandbox_build_trap(image->text_low, image->text_high, SANDBOX_BASE,
+				       &programs[LAUNCHER_F1_IMAGE]);
+	if (r == 0)
 		r = sandbox_build_trap(image->text_low, image->text_high,
 				       SANDBOX_BASE | SANDBOX_DIRECTORY,
 				       &programs[LAUNCHER_F1_READ]);
@@ -234,6 +237,7 @@ static void block_fill(struct abi_boot *block, struct block_writer *w,
 	block->instance = req->instance;
 	block->trace = req->trace;
 	block->memory_max = req->memory_max;
+	block->root_bytes = req->root_bytes;
 	block->window_size = ABI_WINDOW_SIZE;
 	block->launched_ns = req->launched_ns;
 	block->umask = req->umask;

@@ -50,6 +50,7 @@ struct launch_request {
 	bool trace;
 	bool writable; /* some volume is */
 	uint64_t memory_max;
+	uint64_t root_bytes; /* root_fd is an image of this size; 0: a directory */
 	uint64_t stack_max;
 	uint64_t launched_ns;
 	const char *program;

@@ -69,7 +69,7 @@ struct instance {
 	uint32_t weight;
 	uint64_t memory_bytes;
 	bool has_cgroup;
-	bool writable;
+	unsigned sandbox;   /* SANDBOX_*: what it may ask of the host */
 	const char *filter; /* "default", "none", "object" */
 	struct dp_instance *dp;
 	unsigned ports[INSTANCE_PORTS_MAX]; /* dataplane ids */

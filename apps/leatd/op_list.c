@@ -170,10 +170,10 @@ void op_inspect(struct leatd *leatd, struct client *client, const struct request
 		return;
 	json = instance_json(inst);
 	json_object_set_new(json, "filter", json_string(inst->filter));
+	json_object_set(json, "image", json_object_get(inst->request, "image"));
 	if (inst->state == INSTANCE_RUNNING)
 		add_running(json, inst);
-	if (sandbox_describe(inst->writable ? SANDBOX_ALL : SANDBOX_BASE | SANDBOX_DIRECTORY,
-			     &sandbox) == 0)
+	if (sandbox_describe(inst->sandbox, &sandbox) == 0)
 		json_object_set_new(json, "sandbox", json_string(sandbox));
 	free(sandbox);
 	client_reply(client, json_pack("{s:b, s:o}", "ok", 1, "instance", json), NULL, 0);

@@ -382,6 +382,9 @@ unsigned char mode_to_dtype(uint32_t mode);
 
 int overlay_mount_root(struct vfs *vfs, int host_fd);
 
+/* The same over an image mapped at base. A damaged one: said in the log, -EUCLEAN. */
+int imgfs_mount_root(struct vfs *vfs, const void *base, uint64_t bytes);
+
 /* Frees the tree below root: nobody has it mounted or open any more. */
 void memfs_drop(struct dentry *root);
 /* An empty memfs: its super block and root dentry. */

@@ -29,13 +29,13 @@ int mem_file_open(struct mem_inode *mi, struct file *file)
 	int err = 0;
 
 	if (mi->data_lower)
-		err = host_node_open(&mi->lower, false);
+		err = mi->below->open(mi);
 	if (err)
 		return err;
 	file->ops = &mem_file_ops;
 	file->seekable = true;
-	/* whether this open holds the lower descriptor is remembered in the file */
-	file->data = mi->data_lower ? &mi->lower : NULL;
+	/* whether this open holds the lower file is remembered in the file */
+	file->data = mi->data_lower ? mi : NULL;
 	mi->opens++;
 	return 0;
 }
@@ -45,7 +45,7 @@ static void mem_release(struct file *file)
 	struct mem_inode *mi = mem_inode_of(file->inode);
 
 	if (file->data)
-		host_node_close(file->data);
+		mi->below->close(mi);
 	if (--mi->opens == 0) {
 		mi->mapped = false;
 		store_map_finish(vfs_get()->store, &mi->dead);
@@ -58,7 +58,7 @@ static ssize_t mem_read(struct file *file, struct uio *uio, uint64_t *pos)
 	ssize_t got;
 
 	if (mi->data_lower) {
-		got = host_node_read(&mi->lower, uio, *pos);
+		got = mi->below->read(mi, uio, *pos);
 	} else {
 		if (*pos >= mi->inode.size)
 			return 0;
@@ -231,16 +231,6 @@ static int64_t mem_lseek(struct file *file, int64_t off, int whence)
 	return (int64_t)file->pos;
 }
 
-/* The lower file as it is on the host; behind its end the host gives SIGBUS, as it should. */
-static int map_lower(struct mem_inode *mi, uint64_t off, uint64_t len, struct map_extent *ret)
-{
-	ret->host_fd = mi->lower.fd;
-	ret->host_off = off;
-	ret->len = len;
-	ret->host_flags = 0;
-	return 0;
-}
-
 static int mem_map_extent(struct file *file, uint64_t off, uint64_t len, int prot, bool shared,
 			  struct map_extent *ret)
 {
@@ -258,8 +248,14 @@ static int mem_map_extent(struct file *file, uint64_t off, uint64_t len, int pro
 		if (err)
 			return err;
 	}
-	if (mi->data_lower)
-		return map_lower(mi, off, len, ret);
+	if (mi->data_lower) {
+		err = mi->below->map(mi, off, len, ret);
+		if (err != -EMEDIUMTYPE)
+			return err;
+		err = overlay_copy_data(mi, mi->inode.size);
+		if (err)
+			return err;
+	}
 	err = store_attach(store);
 	if (err)
 		return err;

@@ -1,6 +1,7 @@
 /*
  * memfs.h - inodes whose attributes live in the arena: memfs, and the overlay, which is a memfs
- * whose directories and files may have something of the host's below them.
+ * whose directories and files may have something read-only below them: a directory of the host
+ * (overlay.c) or an image (imgfs.c).
  */
 #pragma once
 
@@ -15,6 +16,24 @@ struct xattr {
 	char name[];
 };
 
+struct mem_inode;
+
+typedef int (*lower_entry_fn)(const char *name, unsigned len, uint64_t ino, unsigned char type,
+			      void *arg);
+
+/* How the bytes of a lower layer are had. */
+struct lower_ops {
+	int (*open)(struct mem_inode *mi); /* a regular file, for reading; paired with close */
+	void (*close)(struct mem_inode *mi);
+	ssize_t (*read)(struct mem_inode *mi, struct uio *uio, uint64_t off);
+	int64_t (*pread)(struct mem_inode *mi, void *buf, uint64_t n, uint64_t off);
+	/* -EMEDIUMTYPE: the bytes do not lie in whole pages. */
+	int (*map)(struct mem_inode *mi, uint64_t off, uint64_t len, struct map_extent *ret);
+	/* Each entry, "." and ".." too; stops when fn returns non-zero, and returns that. */
+	int (*dir_each)(struct mem_inode *dir, lower_entry_fn fn, void *arg);
+	int (*xattrs_load)(struct mem_inode *mi); /* only where xattrs_lower is set */
+};
+
 struct mem_inode {
 	struct inode inode;
 	struct store_map map;  /* regular: data, unless data_lower */
@@ -25,12 +44,15 @@ struct mem_inode {
 	bool mapped;    /* by someone since it was last closed by everyone */
 
 	/* Overlay. A memfs inode is `upper` with no lower. */
-	bool upper;      /* attributes are ours: the host's are not looked at again */
-	bool data_lower; /* regular: the bytes are still the lower file's */
-	bool has_lower;  /* lower is valid: file's data, or directory to merge with */
-	struct host_node lower;
-	uint64_t checked_ns;  /* attributes of a lower inode: when read */
-	struct dentry *alias; /* while not upper: the one name of it */
+	bool upper;        /* attributes are ours: the host's are not looked at again */
+	bool data_lower;   /* regular: the bytes are still the lower file's */
+	bool has_lower;    /* something lies below: a file's data, or a directory to merge with */
+	bool xattrs_lower; /* extended attributes have not been read from below yet */
+	const struct lower_ops *below;
+	struct host_node lower; /* of the host */
+	uint64_t nid;           /* of an image */
+	uint64_t checked_ns;    /* attributes of a lower inode: when read */
+	struct dentry *alias;   /* while not upper: the one name of it */
 };
 
 static inline struct mem_inode *mem_inode_of(struct inode *inode)
@@ -87,6 +109,9 @@ int overlay_dir_empty(struct dentry *dentry);
 
 /* After an entry went: hides the lower layer's entry of this name, if it has one. */
 int overlay_whiteout(struct dentry *parent, const char *name, unsigned len);
+
+/* lower_ops.dir_each of a directory of the host. */
+int overlay_host_dir_each(struct mem_inode *dir, lower_entry_fn fn, void *arg);
 
 int overlay_dir_open(struct mem_inode *mi, struct file *file);
 void overlay_dir_resume(struct file *file); /* in a clone; any file */

@@ -47,6 +47,16 @@ static int name_check(const struct inode *inode, const char *name, bool write)
 	return -EOPNOTSUPP;
 }
 
+/* What the lower layer has becomes ours with the first look at it. */
+static int xattrs_load(struct mem_inode *mi)
+{
+	int err = mi->xattrs_lower ? mi->below->xattrs_load(mi) : 0;
+
+	if (!err)
+		mi->xattrs_lower = false;
+	return err;
+}
+
 static struct xattr *xattr_find(struct mem_inode *mi, const char *name)
 {
 	struct list *pos;
@@ -62,11 +72,15 @@ static struct xattr *xattr_find(struct mem_inode *mi, const char *name)
 
 long mem_getxattr(struct inode *inode, const char *name, void *buf, size_t size)
 {
+	struct mem_inode *mi = mem_inode_of(inode);
 	int err = name_check(inode, name, false);
-	struct xattr *x = err ? NULL : xattr_find(mem_inode_of(inode), name);
+	struct xattr *x;
 
+	if (!err)
+		err = xattrs_load(mi);
 	if (err)
 		return err;
+	x = xattr_find(mi, name);
 	if (!x)
 		return -ENODATA;
 	if (size == 0)
@@ -80,12 +94,15 @@ long mem_getxattr(struct inode *inode, const char *name, void *buf, size_t size)
 int mem_setxattr(struct inode *inode, const char *name, const void *val, size_t size, int flags)
 {
 	struct mem_inode *mi = mem_inode_of(inode);
-	struct xattr *x = xattr_find(mi, name);
 	int err = name_check(inode, name, true);
+	struct xattr *x;
 	char *value;
 
+	if (!err)
+		err = xattrs_load(mi);
 	if (err)
 		return err;
+	x = xattr_find(mi, name);
 	if (x && (flags & XATTR_CREATE_FLAG))
 		return -EEXIST;
 	if (!x && (flags & XATTR_REPLACE_FLAG))
@@ -117,7 +134,10 @@ long mem_listxattr(struct inode *inode, char *buf, size_t size)
 	bool all = capable(CAP_SYS_ADMIN);
 	size_t used = 0;
 	struct list *pos;
+	int err = xattrs_load(mi);
 
+	if (err)
+		return err;
 	list_for_each(pos, &mi->xattrs) {
 		struct xattr *x = list_entry(pos, struct xattr, node);
 		size_t len = strlen(x->name) + 1;
@@ -137,11 +157,14 @@ long mem_listxattr(struct inode *inode, char *buf, size_t size)
 int mem_removexattr(struct inode *inode, const char *name)
 {
 	struct mem_inode *mi = mem_inode_of(inode);
-	struct xattr *x = xattr_find(mi, name);
 	int err = name_check(inode, name, true);
+	struct xattr *x;
 
+	if (!err)
+		err = xattrs_load(mi);
 	if (err)
 		return err;
+	x = xattr_find(mi, name);
 	if (!x)
 		return -ENODATA;
 	overlay_make_upper(inode);

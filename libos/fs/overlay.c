@@ -19,6 +19,8 @@
 #define TTL_NS 1000000000u /* how long a change on the host may stay unseen */
 #define COPY_CHUNK (1u << 20)
 
+static const struct lower_ops host_lower;
+
 static int overlay_lookup(struct inode *dir, struct dentry *dentry);
 static bool overlay_revalidate(struct dentry *dentry);
 
@@ -98,6 +100,7 @@ static int lower_inode_create(struct super *sb, char *path, const struct stat *s
 	inode_init(&mi->inode, sb, &overlay_ops, st->st_mode);
 	list_init(&mi->xattrs);
 	host_node_init(&mi->lower, sb->host_fd, path);
+	mi->below = &host_lower;
 	mi->has_lower = true;
 	mi->lower.cacheable = S_ISREG(st->st_mode);
 	mi->data_lower = S_ISREG(st->st_mode);
@@ -193,26 +196,26 @@ int overlay_copy_data(struct mem_inode *mi, uint64_t size)
 
 	if (!mi->data_lower)
 		return 0;
-	err = host_node_open(&mi->lower, false);
+	err = mi->below->open(mi);
 	if (err)
 		return err;
 	while (off < size) {
 		void *addr;
-		long got;
+		int64_t got;
 
 		run = MIN(size - off, COPY_CHUNK);
 		err = store_map_reserve(store, &mi->map, off, run, false);
 		if (err)
 			break;
 		addr = store_map_find(&mi->map, off, run, &run);
-		got = host_pread(mi->lower.fd, addr, run, off);
+		got = mi->below->pread(mi, addr, run, off);
 		if (got < 0)
 			err = (int)got;
 		if (got <= 0)
 			break; /* shorter than it was: the rest reads as zeroes */
 		off += (uint64_t)got;
 	}
-	host_node_close(&mi->lower);
+	mi->below->close(mi);
 	if (err) {
 		store_map_finish(store, &mi->map);
 		return err;
@@ -220,6 +223,44 @@ int overlay_copy_data(struct mem_inode *mi, uint64_t size)
 	mi->data_lower = false;
 	return 0;
 }
+
+/* ---- the host's files ---- */
+
+static int host_file_open(struct mem_inode *mi)
+{
+	return host_node_open(&mi->lower, false);
+}
+
+static void host_file_close(struct mem_inode *mi)
+{
+	host_node_close(&mi->lower);
+}
+
+static ssize_t host_file_read(struct mem_inode *mi, struct uio *uio, uint64_t off)
+{
+	return host_node_read(&mi->lower, uio, off);
+}
+
+static int64_t host_file_pread(struct mem_inode *mi, void *buf, uint64_t n, uint64_t off)
+{
+	return host_pread(mi->lower.fd, buf, n, off);
+}
+
+/* The file as it is on the host; behind its end the host gives SIGBUS, as it should. */
+static int host_file_map(struct mem_inode *mi, uint64_t off, uint64_t len, struct map_extent *ret)
+{
+	*ret = (struct map_extent){mi->lower.fd, off, len, 0};
+	return 0;
+}
+
+static const struct lower_ops host_lower = {
+	.open = host_file_open,
+	.close = host_file_close,
+	.read = host_file_read,
+	.pread = host_file_pread,
+	.map = host_file_map,
+	.dir_each = overlay_host_dir_each,
+};
 
 int overlay_whiteout(struct dentry *parent, const char *name, unsigned len)
 {

@@ -2,8 +2,9 @@
  * overlay_dir.c - reading merged directories.
  *
  * A directory without upper entries is read straight from the host, positions included.  A merged
- * one is listed once when it is read from its beginning, as overlayfs does, and a position is an
- * index into that list: so positions stay true whatever is created and removed in between.
+ * one, or one of an image, is listed once when it is read from its beginning, as overlayfs does,
+ * and a position is an index into that list: so positions stay true whatever is created and removed
+ * in between.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -119,14 +120,12 @@ static struct dentry *upper_of(struct dentry *dir, const char *name, unsigned le
 	return d && (d->flags & DENTRY_PINNED) ? d : NULL;
 }
 
-static bool is_dots(const char *name)
+static bool is_dots(const char *name, unsigned len)
 {
-	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+	return name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'));
 }
 
-/* Calls fn for each entry of the host's directory; stops when it returns non-zero. */
-static int host_dir_each(const struct mem_inode *mi,
-			 int (*fn)(const struct host_dirent *de, void *arg), void *arg)
+int overlay_host_dir_each(struct mem_inode *mi, lower_entry_fn fn, void *arg)
 {
 	char *buf = arena_alloc(HOST_BUF);
 	int fd = buf ? host_dir_open(mi) : -ENOMEM;
@@ -140,7 +139,7 @@ static int host_dir_each(const struct mem_inode *mi,
 		for (at = 0; at < got && !err;) {
 			const struct host_dirent *de = (const void *)(buf + at);
 
-			err = fn(de, arg);
+			err = fn(de->name, (unsigned)strlen(de->name), de->ino, de->type, arg);
 			at += de->reclen;
 		}
 	}
@@ -149,9 +148,11 @@ static int host_dir_each(const struct mem_inode *mi,
 	return err;
 }
 
-static int check_empty(const struct host_dirent *de, void *arg)
+static int check_empty(const char *name, unsigned len, uint64_t ino, unsigned char type, void *arg)
 {
-	if (is_dots(de->name) || upper_of(arg, de->name, (unsigned)strlen(de->name)))
+	(void)ino;
+	(void)type;
+	if (is_dots(name, len) || upper_of(arg, name, len))
 		return 0;
 	return -ENOTEMPTY;
 }
@@ -167,7 +168,7 @@ int overlay_dir_empty(struct dentry *dentry)
 		if ((d->flags & DENTRY_PINNED) && d->inode)
 			return -ENOTEMPTY;
 	}
-	return mi->has_lower ? host_dir_each(mi, check_empty, dentry) : 0;
+	return mi->has_lower ? mi->below->dir_each(mi, check_empty, dentry) : 0;
 }
 
 struct merge {
@@ -175,18 +176,18 @@ struct merge {
 	struct dir_list *list;
 };
 
-static int merge_one(const struct host_dirent *de, void *arg)
+static int merge_one(const char *name, unsigned len, uint64_t ino, unsigned char type, void *arg)
 {
 	const struct merge *m = arg;
-	unsigned len = (unsigned)strlen(de->name);
 
-	if (is_dots(de->name) || upper_of(m->dir, de->name, len))
+	if (is_dots(name, len) || upper_of(m->dir, name, len))
 		return 0;
-	return list_put(m->list, de->name, len, de->ino, de->type);
+	return list_put(m->list, name, len, ino, type);
 }
 
 static int list_merge(struct dentry *dir, struct dir_list *list)
 {
+	struct mem_inode *mi = mem_inode_of(dir->inode);
 	struct merge m = {dir, list};
 	struct list *pos;
 	int err;
@@ -204,7 +205,7 @@ static int list_merge(struct dentry *dir, struct dir_list *list)
 			err = list_put(list, d->name, d->name_len, d->inode->ino,
 				       mode_to_dtype(d->inode->mode));
 	}
-	return err ? err : host_dir_each(mem_inode_of(dir->inode), merge_one, &m);
+	return err ? err : mi->below->dir_each(mi, merge_one, &m);
 }
 
 static int emit_merged(struct file *file, struct dir_list *list, struct dirent_sink *sink)
@@ -282,8 +283,9 @@ static int overlay_getdents(struct file *file, struct dirent_sink *sink)
 	if (dir->flags & DENTRY_DELETED)
 		return -ENOENT;
 	if (file->pos == 0) {
-		/* a descriptor that all share is read at once */
-		od->merged = dir->nr_pinned != 0 || od->host_fd == mi->lower.root_fd;
+		/* an image has no descriptor; one that all share is read at once */
+		od->merged =
+			dir->nr_pinned != 0 || !mi->lower.path || od->host_fd == mi->lower.root_fd;
 		if (od->merged) {
 			err = list_merge(dir, &od->list);
 			if (err)
@@ -326,8 +328,8 @@ int overlay_dir_open(struct mem_inode *mi, struct file *file)
 	if (!od)
 		return -ENOMEM;
 	/* opened at once, so that a directory that may not be read says so here */
-	od->host_fd = host_dir_open(mi);
-	if (od->host_fd < 0) {
+	od->host_fd = mi->lower.path ? host_dir_open(mi) : -1;
+	if (mi->lower.path && od->host_fd < 0) {
 		int err = od->host_fd;
 
 		arena_free(od);

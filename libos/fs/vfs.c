@@ -230,7 +230,10 @@ int vfs_init(struct instance *inst)
 	if (vfs->store == NULL || vfs->anon_sb == NULL)
 		return -ENOMEM;
 	tty_job_init(&inst->console, CONSOLE_DEV);
-	err = overlay_mount_root(vfs, ABI_FD_ROOT);
+	if (inst->boot->root_bytes != 0)
+		err = imgfs_mount_root(vfs, (const void *)ABI_ROOT_BASE, inst->boot->root_bytes);
+	else
+		err = overlay_mount_root(vfs, ABI_FD_ROOT);
 	if (err == 0)
 		err = hostio_init();
 	return err != 0 ? err : mount_all(inst->boot->nr_volumes);

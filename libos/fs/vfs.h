@@ -14,7 +14,8 @@ struct instance;
 struct inode;
 struct path_ctx;
 
-/* Builds the tree: overlay over ABI_FD_ROOT, /proc, /sys, /dev, /dev/shm, /run, volumes. */
+/* Builds the tree: overlay over ABI_FD_ROOT (a directory or an image), /proc, /sys, /dev, /dev/shm,
+ * /run, volumes. */
 int vfs_init(struct instance *inst);
 
 /*

@@ -7,10 +7,11 @@ leatd's log that names the call, and nothing else.
 """
 import os
 import re
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..'))
-from leat_test import (BUILD, ENV, LEAT, NATIVE, cli, equal, execute, leat, main, ok, test, true,
+from leat_test import (BUILD, ENV, LEAT, NATIVE, cli, equal, execute, leat, main, need, ok, test, true,
                        work_dir, write_file)  # noqa: E402
 from leaks import Leaks  # noqa: E402
 
@@ -229,6 +230,57 @@ def the_set_in_force_is_shown():
         true(line in text, line + ' in ' + text)
     for call in ('unlinkat', 'socket', 'ptrace', 'prctl'):
         true(call not in calls, call + ' is not in the set')
+
+
+# ---- an image: no file of the host at all ----
+
+def image_options():
+    root = work_dir('image-root')
+    os.makedirs(root + '/e')
+    shutil.copy(ESCAPE, root + '/e/escape')
+    image = os.path.join(os.path.dirname(root), 'escape.erofs')
+    ok(cli('image', 'build', '-o', image, root))
+    return image
+
+
+def image_escape(image, *args):
+    return execute([LEAT, 'run', '--image', image, '--', '/e/escape', *(str(a) for a in args)])
+
+
+@test
+def an_image_has_no_files_of_the_host():
+    need('mkfs.erofs')
+    image = image_options()
+    ok(image_escape(image, 'descriptors'))
+    for nr in (257, 262, 138, 217, 267, 263, 258, 316, 265, 266, 268, 260, 280):
+        before = log().count('forbidden host call')
+        r = image_escape(image, 'forged', nr, FD_ROOT)
+        equal(r.code, 125, 'call %d ends by Leat: %s' % (nr, r))
+        true(b'files of the host' in r.err, 'leat says why: %s' % r)
+        equal(log().count('forbidden host call') - before, 1, 'one line in the log')
+    for call, args in list(FORBIDDEN.items())[::5]:
+        r = image_escape(image, 'forged', *args)
+        equal(r.code, 125, '%s ends by Leat: %s' % (call, r))
+
+
+@test
+def an_image_is_not_written():
+    need('mkfs.erofs')
+    image = image_options()
+    with open(image, 'rb') as f:
+        before = f.read()
+    for what, args, errors in (
+            ('write', (1, FD_ROOT, 0x400000, 1), ('EBADF',)),
+            ('pwrite', (18, FD_ROOT, 0x400000, 1, 0), ('EBADF',)),
+            ('ftruncate', (77, FD_ROOT, 0), ('EINVAL', 'EBADF')),
+            ('fallocate', (285, FD_ROOT, 3, 0, 4096), ('EBADF',)),
+            ('shared mapping', (9, 0, 4096, 3, 1, FD_ROOT, 0), ('EACCES',)),
+            ('its mapping', (10, 0x7e4000000000, 4096, 3), ('EACCES',)),
+            ('remove its pages', (28, 0x7e4000000000, 4096, 9), ('EACCES', 'EINVAL'))):
+        r = image_escape(image, 'forged', *args)
+        true(r.code == 125 or (r.code == 0 and r.text.strip() in errors), '%s: %s' % (what, r))
+    with open(image, 'rb') as f:
+        true(f.read() == before, 'the image is as it was')
 
 
 main()

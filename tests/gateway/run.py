@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -216,6 +217,49 @@ def new_version_replaces_the_old():
     t.ok(t.cli('deploy', path))
     t.equal(G.get('/function/ver').body, b'two', 'second')
     t.equal(slow.results()[0].status, 200, 'what ran was finished')
+
+
+@t.test
+def functions_from_images():
+    t.need('mkfs.erofs')
+    if not os.path.exists('/bin/busybox'):
+        raise t.Skip('busybox-static is not installed')
+    root = t.work_dir('image-root')
+    for d in ('bin', 'www'):
+        os.makedirs(os.path.join(root, d))
+    shutil.copy('/bin/busybox', os.path.join(root, 'bin', 'sh'))
+    t.write_file(os.path.join(root, 'www', 'index.html'), 'from the image')
+    config = t.write_file(os.path.join(t.WORK, 'config.json'), json.dumps(
+        {'Entrypoint': ['/bin/sh', '-c'], 'Env': ['WHERE=/www'],
+         'Cmd': ['exec -a httpd /bin/sh httpd -f -p $PORT -h $WHERE']}))
+    t.ok(t.cli('image', 'build', '-t', 'fn/web:1', '--config', config, root))
+    image = os.path.join(t.WORK, 'web.erofs')
+    t.ok(t.cli('image', 'build', '-o', image, root))
+    g.deploy('ofimage', 'image: fn/web:1\n', command='')
+    t.equal(G.get('/function/ofimage').body, b'from the image', 'its own program')
+    t.true(G.function('ofimage'), 'it is listed')
+    calls = t.ok(t.cli('inspect', '--sandbox', instance_of('ofimage'))).text
+    t.true('openat' not in calls, 'it has no files of the host')
+    g.deploy('offile', 'image: %s\n' % image, command=(
+        'command: [/bin/sh, -c, "cd /www && echo other > index.html && '
+        'exec -a httpd /bin/sh httpd -f -p $PORT"]\n'))
+    t.equal(G.get('/function/offile').body, b'other\n', 'a file, and a command of its own')
+    t.equal(G.system('POST', 'functions', {'service': 'ofaas', 'image': 'fn/web:1'}).status, 202,
+            'by OpenFaaS\' route')
+    t.equal(G.get('/function/ofaas').body, b'from the image', 'and it answers')
+    t.equal(G.system('POST', 'functions', {'service': 'bad', 'image': '../x.erofs'}).status, 400,
+            'no files by that route')
+    g.deploy('noimage', 'image: fn/none\n', command='')
+    r = G.get('/function/noimage')
+    t.true(r.status == 502 and b'no image fn/none' in r.body, '%d %r' % (r.status, r.body))
+    for name in ('ofimage', 'offile', 'ofaas', 'noimage'):
+        t.ok(t.cli('rm', name))
+
+
+def instance_of(function):
+    """The name of a running instance of it."""
+    names = [i['name'] for i in json.loads(t.ok(t.cli('ps', '--json')).out)]
+    return next(n for n in names if n.startswith(function + '-'))
 
 
 @t.test

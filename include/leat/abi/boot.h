@@ -14,8 +14,8 @@
 /* Fixed host descriptors of an instance; everything else is closed.  0, 1, 2 are its stdio. */
 #define ABI_FD_WINDOW 3
 /*
- * O_RDONLY directory: the lower layer of /.  It is listed through this very descriptor, since
- * Landlock refuses to open the host's / anew.
+ * O_RDONLY: the lower layer of /.  A directory is listed through this very descriptor, since
+ * Landlock refuses to open the host's / anew; an image (root_bytes) lies mapped at ABI_ROOT_BASE.
  */
 #define ABI_FD_ROOT 4
 #define ABI_FD_EXEC 5      /* the program's file, O_RDONLY; -1 in the block when absent */
@@ -52,6 +52,7 @@ struct abi_boot {
 	uint64_t text_low; /* the image's text, as the seccomp filter has it */
 	uint64_t text_high;
 	uint64_t hwcap2;      /* AT_HWCAP2 of the host: what its kernel lets programs use */
+	uint64_t root_bytes;  /* of the image at ABI_ROOT_BASE; 0: the root is a directory */
 	uint64_t launched_ns; /* CLOCK_MONOTONIC when the request arrived at leatd */
 	uint8_t random[64];
 	uint32_t program_off; /* as given on the command line: a path or a name to look up in PATH

@@ -50,6 +50,10 @@
 /* A clone's own view of its snapshot's header and table, while it starts. */
 #define ABI_SNAPSHOT_BASE 0x7e0010000000UL
 
+/* The image that is the root file system, read-only. */
+#define ABI_ROOT_BASE 0x7e4000000000UL
+#define ABI_ROOT_MAX (128UL << 30)
+
 /* What the program may use. */
 #define ABI_USER_LOW 0x10000UL
 #define ABI_USER_HIGH 0x7ffffffff000UL
