@@ -226,8 +226,10 @@ static int command_put(struct run_request *run, const struct function *fn)
 
 static int full_start(struct run_request *run, const struct function *fn)
 {
-	int code = env_put(run, fn);
+	int code;
 
+	run->image_name = json_string_value(json_object_get(fn->spec.json, "image"));
+	code = env_put(run, fn);
 	if (code == 0)
 		code = places_put(run, fn);
 	return code == 0 ? command_put(run, fn) : code;
