@@ -30,8 +30,8 @@ void sched_core_view_locked(const struct sched *sched, unsigned core,
 
 	*ret_view = (struct leat_sched_core){
 		.granted = c->nr_granted,
-		.waiting = c->nr_waiting,
-		.computing = c->nr_computing,
+		.waiting = c->waiting[SCHED_GIVES_WAY].nr,
+		.computing = c->nr_computing + c->waiting[SCHED_COMPUTES].nr,
 		.flags = (c->spinner ? LEAT_CORE_SPINNER : 0) | (c->gone ? LEAT_CORE_GONE : 0),
 		.busy_permille = c->nr_granted ? c->busy_permille : 0,
 		.crowded_permille = c->nr_granted > 1 ? c->crowded_permille : 0,

@@ -28,10 +28,12 @@ static __always_inline int default_keeps_up(const struct leat_sched_core *core)
 	       (core->granted == 0 || core->busy_permille < DEFAULT_BUSY_PERMILLE);
 }
 
-/* One number by which cores can be compared: holders and waiters first, then how busy they are. */
+/* One number by which cores can be compared: holders and waiters first, then how busy they are.
+ * Those who compute count twice: they never leave it idle. */
 static __always_inline __u32 default_load(const struct leat_sched_core *core)
 {
-	__u32 load = core->granted + core->waiting + (core->flags & LEAT_CORE_SPINNER);
+	__u32 load =
+		core->granted + core->waiting + core->computing + (core->flags & LEAT_CORE_SPINNER);
 
 	return load << 10 | (core->busy_permille & 1023);
 }

@@ -83,7 +83,7 @@ enum leat_sched_core_flags {
 /* A core, as leat_core_get() (leat/abi/policy_helpers.h) tells of it. */
 struct leat_sched_core {
 	__u32 granted;          /* vcpus that hold it */
-	__u32 waiting;          /* vcpus that wait for it */
+	__u32 waiting;          /* vcpus that wait for it, and give way when they have it */
 	__u32 computing;        /* of those that hold it: LEAT_SCHED_COMPUTES */
 	__u32 flags;            /* enum leat_sched_core_flags */
 	__u32 busy_permille;    /* share of recent time in which somebody there had work */
