@@ -110,7 +110,7 @@ def google_functions_framework():
     path = npm('framework', '@google-cloud/functions-framework')
     t.write_file(os.path.join(path, 'index.js'), '''
 const ff = require('@google-cloud/functions-framework');
-ff.http('hello', (req, res) => res.send('hello ' + (req.body.name || req.query.name)));
+ff.http('hello', (req, res) => res.send('hello ' + (req.body?.name || req.query.name)));
 ff.cloudEvent('event', (e) => console.log('event', e.id, e.type, e.data.x));
 ''')
     command = 'command: [node, node_modules/.bin/functions-framework, --target=%s%s]\nstartup: 100s\n'
