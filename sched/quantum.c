@@ -39,7 +39,8 @@ static void suspect_locked(struct sched_vcpu *vcpu, uint64_t now_ns)
 	}
 	if (vcpu->computes)
 		return;
-	if (!vcpu->suspect_ns) {
+	/* of one whose process had no name yet when it was suspected, nothing is known so far */
+	if (!vcpu->suspect_ns || !vcpu->suspect_cpu_ns) {
 		vcpu->suspect_cpu_ns = sched_cpu_ns_locked(vcpu, now_ns);
 		vcpu->suspect_ns = now_ns;
 	} else if (now_ns - vcpu->suspect_ns >= half_ns) {

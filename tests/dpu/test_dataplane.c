@@ -335,8 +335,8 @@ static int scheduler_of(pid_t pid, int wanted)
 }
 
 /*
- * Two instances on one core, one of which never gives way: it gets what the other leaves, and is as
- * before at its next grant. With a core for each nobody interferes.
+ * Two instances with work on one core, one of which never gives way: it gets what the other leaves,
+ * and is as before at its next grant. With a core for each nobody interferes.
  */
 static void test_deaf_process(void **state)
 {
@@ -347,7 +347,7 @@ static void test_deaf_process(void **state)
 	pid = spinner_start(slot(0, 0)->core);
 	dataplane_instance_set_process(inst[0], pid, 60123);
 	wait_granted(1, 0);
-	slot(1, 0)->state = ABI_VCPU_LINGER;
+	slot(1, 0)->state = ABI_VCPU_RUNNING; /* it has work, and is kept from it */
 	if (slot(0, 0)->core == slot(1, 0)->core && dataplane_nr_cores() == 1) {
 		assert_int_equal(scheduler_of(pid, SCHED_IDLE), SCHED_IDLE);
 		/* alone on its core it stays as it is from then on */
