@@ -28,6 +28,7 @@
 
 /* A vcpu is demoted for its own CPU time only, while others work, and not for good. */
 #define SCHED_GUILT_PERCENT 90U         /* of half a quantum */
+#define SCHED_DEMOTE_AFTER_NS 20000000U /* of computing: a server's busy moments are shorter */
 #define SCHED_DEAF_NS 400000U           /* ran for so long after it was asked to give way */
 #define SCHED_DEMOTED_LOOK_NS 10000000U /* does it get on, and is it still in anybody's way? */
 #define SCHED_DEMOTED_SHARE 10U   /* one that gets less than the 10th part of a core is spared, */
@@ -92,6 +93,7 @@ struct sched_vcpu {
 	bool guaranteed;         /* active within the guarantee */
 	bool computes;
 	bool demoted;
+	uint64_t computes_since_ns;
 	/* As of the last tick. */
 	uint64_t way_ns;
 	bool has_work;
@@ -198,7 +200,7 @@ void sched_ready_locked(struct sched_vcpu *vcpu, unsigned waker, uint64_t now_ns
 void sched_fill_locked(struct sched *sched, unsigned core, uint64_t now_ns);
 void sched_unqueue_locked(struct sched_vcpu *vcpu);
 void sched_held_run_locked(struct sched *sched, unsigned core, uint64_t now_ns);
-void sched_computes_set_locked(struct sched_vcpu *vcpu, bool computes);
+void sched_computes_set_locked(struct sched_vcpu *vcpu, bool computes, uint64_t now_ns);
 
 /* quantum.c: who is asked to give a core back, and what becomes of those who do not */
 void sched_quantum_check_locked(struct sched_vcpu *vcpu, uint64_t now_ns);

@@ -34,7 +34,7 @@ static void suspect_locked(struct sched_vcpu *vcpu, uint64_t now_ns)
 		/* one who was known to compute has run for a while, and given way */
 		if (vcpu->computes && now_ns - vcpu->granted_ns >= 2 * half_ns &&
 		    cpu_ns_since(vcpu, vcpu->granted_cpu_ns, now_ns) >= half_ns)
-			sched_computes_set_locked(vcpu, false);
+			sched_computes_set_locked(vcpu, false, now_ns);
 		return;
 	}
 	if (vcpu->computes)
@@ -44,8 +44,10 @@ static void suspect_locked(struct sched_vcpu *vcpu, uint64_t now_ns)
 		vcpu->suspect_cpu_ns = sched_cpu_ns_locked(vcpu, now_ns);
 		vcpu->suspect_ns = now_ns;
 	} else if (now_ns - vcpu->suspect_ns >= half_ns) {
-		sched_computes_set_locked(vcpu, cpu_ns_since(vcpu, vcpu->suspect_cpu_ns, now_ns) >=
-							half_ns * SCHED_GUILT_PERCENT / 100);
+		sched_computes_set_locked(vcpu,
+					  cpu_ns_since(vcpu, vcpu->suspect_cpu_ns, now_ns) >=
+						  half_ns * SCHED_GUILT_PERCENT / 100,
+					  now_ns);
 		vcpu->suspect_ns = now_ns; /* its CPU time goes on counting from where it did */
 	}
 }
@@ -185,6 +187,7 @@ void sched_quantum_check_locked(struct sched_vcpu *vcpu, uint64_t now_ns)
 		evict_locked(vcpu, now_ns);
 	if (vcpu->demoted)
 		demoted_look_locked(vcpu, now_ns);
-	else if (vcpu->computes && now_ns >= vcpu->spared_ns && is_in_the_way(vcpu))
+	else if (vcpu->computes && now_ns - vcpu->computes_since_ns >= SCHED_DEMOTE_AFTER_NS &&
+		 now_ns >= vcpu->spared_ns && is_in_the_way(vcpu))
 		demote_locked(vcpu, now_ns);
 }

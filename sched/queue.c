@@ -105,7 +105,7 @@ void sched_fill_locked(struct sched *sched, unsigned core, uint64_t now_ns)
 }
 
 /* Someone who computes keeps its place in line when it is found out to do so, or not any more. */
-void sched_computes_set_locked(struct sched_vcpu *vcpu, bool computes)
+void sched_computes_set_locked(struct sched_vcpu *vcpu, bool computes, uint64_t now_ns)
 {
 	struct sched_core *c = &vcpu->sched->core[vcpu->core];
 
@@ -114,6 +114,7 @@ void sched_computes_set_locked(struct sched_vcpu *vcpu, bool computes)
 	if (vcpu->state == SCHED_GRANTED)
 		c->nr_computing += computes ? 1U : -1U;
 	vcpu->computes = computes;
+	vcpu->computes_since_ns = now_ns;
 }
 
 static void queue_locked(struct sched_vcpu *vcpu, unsigned waker, uint64_t now_ns)
