@@ -134,10 +134,12 @@ def ping_by_name_within_the_tenant():
 def tcp_without_offloads():
     """A receiver that takes neither unfinished sums nor long frames gets finished, short ones."""
     with Port(name='a', ip='10.99.5.6') as a, Testpmd('rxonly', a):
-        code = ('import socket\ns = socket.socket()\ns.settimeout(1)\n'
+        # long enough for a second SYN: testpmd may not have given buffers at the first one
+        code = ('import socket\ns = socket.socket()\ns.settimeout(3)\n'
                 'try: s.connect(("10.99.5.6", 80))\nexcept OSError as e: print(type(e).__name__)')
         ok(leat(['/usr/bin/python3', '-c', code], timeout=60), 'TimeoutError\n')
-        equal(a.info()['packets']['dropped_received'], {}, 'SYNs are not dropped for their sums')
+        dropped = a.info()['packets']['dropped_received']
+        true(not set(dropped) - {'rx_full'}, 'SYNs are not dropped for their sums: %s' % dropped)
         true(a.info()['queues'][0]['rx_packets'] >= 1, 'and arrive')
 
 
