@@ -569,10 +569,14 @@ def job_control_of_a_shell_inside():
         term.expect(b'# ')
         term.write(b'echo status $?\n')
         term.expect(b'status 130')
-        term.write(b'cat &\n')  # reads in the background
-        time.sleep(0.5)
-        term.write(b'jobs\n')
-        term.expect(b'Stopped')
+        term.write(b'cat &\n')  # reads in the background, as soon as it has started
+        for _ in range(20):
+            time.sleep(0.5)
+            term.write(b'jobs; echo lis""ted\n')
+            if b'Stopped' in term.expect(b'listed'):
+                break
+        else:
+            true(False, 'cat is stopped when it reads')
         term.write(b'kill -9 %1; exit 7\n')
         term.write(b'exit 7\n')
         equal(term.wait(), 7, 'exit code')
